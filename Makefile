@@ -1,0 +1,68 @@
+# Everything a developer runs. Needs make, Python 3.11 or newer and a package index; nothing else.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format lock build clean
+
+# The first of these that really runs and is new enough: version managers put a `python3.13` on the path that only
+# says which versions are switched off. Your own choice: make PYTHON=/path/to/python3 …
+PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
+	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& { echo "$$candidate"; break; }; done)
+
+# Relative, so that a space in the path of this folder does no harm; always through `python -m`, so that an activated
+# environment is never the one that is changed.
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+READY := $(VENV)/.ready
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## the real daemon against a simulated vendor, alerts on the console
+	$(VENV)/bin/syncd demo
+
+test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
+	$(RUN) pytest
+
+check: lint test ## everything a reviewer would run
+
+lint: $(READY) ## style, types, the floors of docs/contributing.md, installed versions that fit together
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(VENV)/bin/lint-imports --no-logo
+	$(RUN) pip check
+
+format: $(READY) ## put code into the project's style
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+build: $(READY) ## an sdist and a wheel in dist/
+	$(RUN) build --no-isolation
+
+# uv resolves for every platform and Python version at once, which pip cannot.
+UV ?= uv
+lock: ## pin the newest versions that pyproject.toml allows (needs uv)
+	@command -v "$(UV)" >/dev/null || { echo "make lock needs uv: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }
+	@printf '%s\n' '# Every version that `make` installs, with its hashes, for every platform. Refresh: make lock' > requirements.lock.new
+	"$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --extra postgres --group dev pyproject.toml >> requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean: ## remove what can be made again, the environment included
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis requirements.lock.new
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment, made again when what goes into it changed. An environment that no longer runs (its Python was
+# removed) is replaced. Hashes are checked for everything that is downloaded; the project itself is linked in with
+# the build backend of the lock.
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "syncd needs Python 3.11 or newer, and none of python3.13, python3.12, python3.11," \
+		"python3 is one that runs. Install one, or: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) does not run or is older than Python 3.11" >&2; exit 1; }
+	@$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ rm -rf $(VENV) && "$(PYTHON)" -m venv $(VENV); }
+	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
