@@ -1,0 +1,1220 @@
+"""The configuration: what a file means, every problem it can have, and that no secret is ever shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import traceback
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import make_url
+
+from syncd import config
+from syncd.config import Config, Database, Key, Rules, Schedule, Vendor
+from syncd.core import rules
+from syncd.core.routing import Route
+from syncd.core.secret import Secret
+from syncd.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "config.example.toml"
+DOCUMENTATION = ROOT / "docs" / "configuration.md"
+
+A_KEY = "vvx_live_" + "a1" * 16
+ANOTHER_KEY = "vvx_live_" + "b2" * 16
+ENVIRON = {"KEY": A_KEY, "KEY_2": ANOTHER_KEY, "KEY_3": "vvx_live_" + "c3" * 16}
+KINDS = ("credits.band.raised", "credits.band.lowered", "model.added", "model.removed", "model.description.changed")
+
+ONE_KEY = '[[keys]]\nname = "prod"\nsecret = "env:KEY"\n'
+TWO_KEYS = f"""{ONE_KEY}labels = {{ tenant = "acme", env = "prod" }}
+[[keys]]
+name = "staging"
+secret = "env:KEY_2"
+labels = {{ tenant = "umbrella" }}
+"""
+ONE_ROUTE = '[[routes]]\nname = "all"\nto = "console"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the configuration file stands; the current folder is another one, so that the two are not mixed up."""
+    path = tmp_path / "etc"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def cwd(tmp_path: Path) -> Path:
+    path = tmp_path / "cwd"
+    path.mkdir()
+    return path
+
+
+def loaded(
+    folder: Path, text: str | bytes, environ: Mapping[str, str] = ENVIRON, kinds: Collection[str] = KINDS
+) -> Config:
+    """What the file with this text means, read from `folder` with the current folder beside it."""
+    path = folder / "config.toml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return config.load(path, environ, folder.parent / "cwd", known_kinds=kinds)
+
+
+def problems_of(
+    folder: Path, text: str | bytes, environ: Mapping[str, str] = ENVIRON, kinds: Collection[str] = KINDS
+) -> tuple[Problem, ...]:
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, text, environ, kinds)
+    assert str(caught.value).startswith(f"{folder / 'config.toml'}: {len(caught.value.problems)} problem")
+    return caught.value.problems
+
+
+def only_problem_of(
+    folder: Path, text: str | bytes, environ: Mapping[str, str] = ENVIRON, kinds: Collection[str] = KINDS
+) -> Problem:
+    problems = problems_of(folder, text, environ, kinds)
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+# What a file means.
+
+
+def test_a_file_that_names_one_key_has_every_default(folder: Path, cwd: Path) -> None:
+    expected = Config(
+        source=str(folder / "config.toml"),
+        database=Database(url=f"sqlite:///{cwd}/syncd.db", auto_migrate=True),
+        vendor=Vendor(base_url="https://getvivix.com", timeout=20.0, max_response=16 * 1024 * 1024),
+        schedule=Schedule(interval=timedelta(minutes=15), max_concurrent=16),
+        keys=(
+            Key(
+                name="prod",
+                secret=Secret(A_KEY),
+                account="prod",
+                interval=timedelta(minutes=15),
+                base_url="https://getvivix.com",
+                labels={},
+            ),
+        ),
+        routes=(),
+        rules=Rules(record_only=(), unknown_params="reject", required_with_default="breaking"),
+    )
+
+    assert expected == loaded(folder, ONE_KEY)
+
+
+def test_every_setting_is_read(folder: Path) -> None:
+    text = """
+        [database]
+        url = "postgresql+psycopg://syncd:pass@db.example/syncd?sslmode=require"
+        auto_migrate = false
+        [vendor]
+        base_url = "https://vivix.example:8443/"
+        timeout = "250ms"
+        max_response = "512KiB"
+        [schedule]
+        interval = "1h"
+        max_concurrent = 32
+        [rules]
+        record_only = ["model.description.*"]
+        unknown_params = "ignore"
+        required_with_default = "risky"
+        [[keys]]
+        name = "prod"
+        secret = "env:KEY"
+        account = "acme"
+        interval = "5m"
+        base_url = "http://127.0.0.1:8080"
+        labels = { tenant = "acme", env = "prod" }
+        [[routes]]
+        name = "breaking video"
+        to = "console"
+        kinds = ["credits.*", "model.*"]
+        keys = ["prod*"]
+        labels = { tenant = "acme" }
+        models = ["wan-*"]
+        categories = ["video"]
+        min_severity = "breaking"
+        min_percent = 2.5
+    """
+    expected = Config(
+        source=str(folder / "config.toml"),
+        database=Database(url="postgresql+psycopg://syncd:pass@db.example/syncd?sslmode=require", auto_migrate=False),
+        vendor=Vendor(base_url="https://vivix.example:8443", timeout=0.25, max_response=512 * 1024),
+        schedule=Schedule(interval=timedelta(hours=1), max_concurrent=32),
+        keys=(
+            Key(
+                name="prod",
+                secret=Secret(A_KEY),
+                account="acme",
+                interval=timedelta(minutes=5),
+                base_url="http://127.0.0.1:8080",
+                labels={"tenant": "acme", "env": "prod"},
+            ),
+        ),
+        routes=(
+            Route(
+                name="breaking video",
+                to="console",
+                kinds=("credits.*", "model.*"),
+                keys=("prod*",),
+                labels={"tenant": "acme"},
+                models=("wan-*",),
+                categories=("video",),
+                min_severity="breaking",
+                min_percent=Decimal("2.5"),
+            ),
+        ),
+        rules=Rules(record_only=("model.description.*",), unknown_params="ignore", required_with_default="risky"),
+    )
+
+    assert expected == loaded(folder, text)
+
+
+def test_a_key_takes_what_it_leaves_out_from_its_name_the_schedule_and_the_vendor(folder: Path) -> None:
+    text = '[vendor]\nbase_url = "https://a.example"\n[schedule]\ninterval = "1m"\n' + ONE_KEY
+
+    (key,) = loaded(folder, text).keys
+
+    assert (key.account, key.base_url, key.interval) == ("prod", "https://a.example", timedelta(minutes=1))
+
+
+def test_a_configuration_cannot_be_changed(folder: Path) -> None:
+    loaded_config = loaded(folder, TWO_KEYS)
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loaded_config.keys[0].name = "other"  # type: ignore[misc]
+    assert isinstance(loaded_config.keys[0].labels, MappingProxyType)
+
+
+def test_globs_of_kinds_are_taken_as_they_stand_when_no_kinds_are_known(folder: Path) -> None:
+    (route,) = loaded(folder, ONE_KEY + ONE_ROUTE + 'kinds = ["anything.*"]\n', kinds=()).routes
+
+    assert route.kinds == ("anything.*",)
+
+
+def test_a_mark_at_the_start_and_windows_line_ends_are_accepted(folder: Path) -> None:
+    assert loaded(folder, b"\xef\xbb\xbf" + ONE_KEY.replace("\n", "\r\n").encode()).keys[0].name == "prod"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("1s", timedelta(seconds=1)),
+        ("1000ms", timedelta(seconds=1)),
+        ("90s", timedelta(seconds=90)),
+        ("5m", timedelta(minutes=5)),
+        ("24h", timedelta(days=1)),
+        ("31d", timedelta(days=31)),
+    ],
+)
+def test_an_interval_is_a_number_and_a_unit(folder: Path, written: str, expected: timedelta) -> None:
+    assert expected == loaded(folder, f'{ONE_KEY}interval = "{written}"').keys[0].interval
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [('"1KiB"', 1024), ('"3MiB"', 3 * 1024**2), ('"1GiB"', 1024**3), ("5000", 5000), ("1_048_576", 1024**2)],
+)
+def test_a_size_is_a_number_and_a_unit_or_plain_bytes(folder: Path, written: str, expected: int) -> None:
+    assert expected == loaded(folder, f"[vendor]\nmax_response = {written}\n{ONE_KEY}").vendor.max_response
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("https://getvivix.com/", "https://getvivix.com"),
+        ("HTTPS://GetVivix.com", "https://getvivix.com"),
+        ("https://vivix.example:8443", "https://vivix.example:8443"),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("http://localhost:9000/", "http://localhost:9000"),
+        ("http://127.8.9.10", "http://127.8.9.10"),
+        ("http://[::1]:80", "http://[::1]:80"),
+    ],
+)
+def test_a_base_url_is_scheme_and_host(folder: Path, written: str, expected: str) -> None:
+    assert expected == loaded(folder, f'[vendor]\nbase_url = "{written}"\n{ONE_KEY}').vendor.base_url
+
+
+# The database.
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("sqlite:///syncd.db", "sqlite:///{cwd}/syncd.db"),
+        ("sqlite:///./data/syncd.db", "sqlite:///{cwd}/data/syncd.db"),
+        ("sqlite:////var/lib/syncd/syncd.db", "sqlite:////var/lib/syncd/syncd.db"),
+        ("sqlite:///my%20history.db", "sqlite:///{cwd}/my history.db"),
+        ("sqlite:///50%25.db", "sqlite:///{cwd}/50%25.db"),
+        ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("postgresql://u:p@h:5433/d?sslmode=require", "postgresql+psycopg://u:p@h:5433/d?sslmode=require"),
+        ("postgres://h/d", "postgresql+psycopg://h/d"),
+        ("postgresql+psycopg:///d?host=/run/postgresql", "postgresql+psycopg:///d?host=/run/postgresql"),
+    ],
+)
+def test_a_database_url_is_made_whole(folder: Path, cwd: Path, written: str, expected: str) -> None:
+    whole = expected.format(cwd=cwd)
+
+    assert whole == loaded(folder, f'[database]\nurl = "{written}"\n{ONE_KEY}').database.url
+    assert whole == loaded(folder, ONE_KEY, ENVIRON | {"SYNCD_DATABASE_URL": written}).database.url
+
+
+@pytest.mark.parametrize(
+    ("state_directory", "expected"),
+    [
+        ("/var/lib/syncd", "sqlite:////var/lib/syncd/syncd.db"),
+        ("/var/lib/syncd:/var/lib/other", "sqlite:////var/lib/syncd/syncd.db"),
+        (":/var/lib/syncd", "sqlite:////var/lib/syncd/syncd.db"),
+        ("", "sqlite:///{cwd}/syncd.db"),
+    ],
+)
+def test_a_relative_database_stands_in_the_state_directory(
+    folder: Path, cwd: Path, state_directory: str, expected: str
+) -> None:
+    environ = ENVIRON | {"STATE_DIRECTORY": state_directory}
+
+    assert expected.format(cwd=cwd) == loaded(folder, ONE_KEY, environ).database.url
+
+
+def test_an_absolute_database_does_not_move_to_the_state_directory(folder: Path) -> None:
+    environ = ENVIRON | {"STATE_DIRECTORY": "/var/lib/syncd", "SYNCD_DATABASE_URL": "sqlite:////srv/a.db"}
+
+    assert loaded(folder, ONE_KEY, environ).database.url == "sqlite:////srv/a.db"
+
+
+def test_the_environment_wins_over_the_file_for_the_database(folder: Path) -> None:
+    text = '[database]\nurl = "mysql://never/used"\n' + ONE_KEY
+
+    assert loaded(folder, text, ENVIRON | {"SYNCD_DATABASE_URL": "postgres://h/d"}).database.url.endswith("//h/d")
+    assert only_problem_of(folder, text, ENVIRON | {"SYNCD_DATABASE_URL": ""}).place == "database.url"
+
+
+@given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1))
+def test_sqlalchemy_opens_the_file_that_was_meant_whatever_the_folder_is_called(name: str) -> None:
+    folder = Path("/") / name
+    environ = {"VIVIX_KEY": A_KEY}
+    if not str(folder).isprintable():
+        return
+
+    url = config.load(None, environ, folder).database.url
+
+    assert make_url(url).database == str(folder / "syncd.db")
+
+
+DATABASE_PROBLEMS = {
+    "another database": ("mysql://u:s3cr3t@h/d", "is not a database that syncd can use", "sqlite:///"),
+    "another driver of PostgreSQL": ("postgresql+asyncpg://u:s3cr3t@h/d", "is not a database that", "+psycopg"),
+    "another driver of SQLite": ("sqlite+aiosqlite:///s3cr3t.db", "is not a database that", "sqlite:///"),
+    "no URL": ("s3cr3t.db", "is not a database URL", "sqlite:///"),
+    "one slash": ("sqlite:/s3cr3t.db", "is not a database URL", "sqlite:///"),
+    "two slashes": ("sqlite://s3cr3t.db", "has two slashes", "three before a relative path"),
+    "no path": ("sqlite://", "is a database in memory", "sqlite:///"),
+    "an empty path": ("sqlite:///", "is a database in memory", "sqlite:///"),
+    "memory by name": ("sqlite:///:memory:", "is a database in memory", "sqlite:///"),
+    "memory by option": ("sqlite:///file:s3cr3t?mode=memory&uri=true", "is a database in memory", "sqlite:///"),
+    "options": ("sqlite:///s3cr3t.db?timeout=5", "holds options", "only the path"),
+    "a file URI": ("sqlite:///file:s3cr3t.db", "holds options", "only the path"),
+    "a tilde": ("sqlite:///~/s3cr3t.db", "starts with ~", "the whole path"),
+    "a folder": ("sqlite:///s3cr3t/", "names no file", "sqlite:///"),
+    "PostgreSQL without anything": ("postgresql://", "names no database", "postgresql+psycopg://"),
+    "a line end": ("postgresql://u:s3cr3t@h/d\n", "holds white space or a control character", "remove it"),
+    "a control character": ("sqlite:///s3cr3t\x07.db", "holds white space or a control character", "remove it"),
+}
+
+
+@pytest.mark.parametrize(("written", "message", "hint"), DATABASE_PROBLEMS.values(), ids=DATABASE_PROBLEMS)
+def test_a_database_url_is_refused_for(folder: Path, written: str, message: str, hint: str) -> None:
+    in_file = only_problem_of(folder, f"[database]\nurl = {json.dumps(written)}\n{ONE_KEY}")
+    in_environment = only_problem_of(folder, ONE_KEY, ENVIRON | {"SYNCD_DATABASE_URL": written})
+
+    assert in_file.place == "database.url"
+    assert in_environment.place == "$SYNCD_DATABASE_URL"
+    for problem in (in_file, in_environment):
+        assert problem.message.startswith(message)
+        assert hint in problem.hint
+        assert "s3cr3t" not in str(problem)
+
+
+# Where the file is.
+
+
+@pytest.fixture
+def usual_places(tmp_path: Path, cwd: Path) -> dict[str, Path]:
+    return {
+        "explicit": tmp_path / "explicit.toml",
+        "SYNCD_CONFIG": tmp_path / "variable.toml",
+        "cwd": cwd / "config.toml",
+        "xdg": tmp_path / "xdg" / "syncd" / "config.toml",
+    }
+
+
+@pytest.mark.parametrize("first", ["explicit", "SYNCD_CONFIG", "cwd", "xdg"])
+def test_the_first_place_counts(tmp_path: Path, cwd: Path, usual_places: dict[str, Path], first: str) -> None:
+    names = list(usual_places)
+    there = names[names.index(first) :]
+    for name in there:
+        usual_places[name].parent.mkdir(parents=True, exist_ok=True)
+        usual_places[name].touch()
+    explicit = str(usual_places["explicit"]) if "explicit" in there else None
+    environ = {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    if "SYNCD_CONFIG" in there:
+        environ["SYNCD_CONFIG"] = str(usual_places["SYNCD_CONFIG"])
+
+    assert usual_places[first] == config.find(explicit, environ, cwd)
+
+
+def test_a_relative_name_starts_at_the_current_folder(cwd: Path) -> None:
+    (cwd / "my.toml").touch()
+
+    assert cwd / "my.toml" == config.find("my.toml", {}, cwd)
+    assert cwd / "my.toml" == config.find(None, {"SYNCD_CONFIG": "my.toml"}, cwd)
+
+
+def test_the_home_folder_stands_in_for_a_missing_or_relative_xdg_folder(tmp_path: Path, cwd: Path) -> None:
+    path = tmp_path / ".config" / "syncd" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.touch()
+
+    assert path == config.find(None, {"HOME": str(tmp_path)}, cwd)
+    assert path == config.find(None, {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "relative"}, cwd)
+
+
+@pytest.mark.skipif(Path("/etc/syncd/config.toml").exists(), reason="this machine runs syncd")
+def test_nothing_is_found_where_there_is_nothing(cwd: Path) -> None:
+    assert config.find(None, {}, cwd) is None
+    assert config.find(None, {"SYNCD_CONFIG": ""}, cwd) is None
+
+
+@pytest.mark.parametrize(("explicit", "environ"), [("gone.toml", {}), (None, {"SYNCD_CONFIG": "gone.toml"})])
+def test_a_file_asked_for_by_name_must_exist(cwd: Path, explicit: str | None, environ: dict[str, str]) -> None:
+    (cwd / "config.toml").touch()
+
+    with pytest.raises(ConfigError, match=re.escape(str(cwd / "gone.toml"))) as caught:
+        config.find(explicit, environ, cwd)
+
+    assert caught.value.problems[0].place == ("--config" if explicit else "$SYNCD_CONFIG")
+
+
+def test_an_empty_name_is_no_name(cwd: Path) -> None:
+    with pytest.raises(ConfigError, match="--config: names no file"):
+        config.find("", {}, cwd)
+
+
+def test_a_broken_link_is_found_and_told_rather_than_passed_over(cwd: Path) -> None:
+    (cwd / "config.toml").symlink_to("gone.toml")
+
+    path = config.find(None, {"VIVIX_KEY": A_KEY}, cwd)
+
+    with pytest.raises(ConfigError, match="there is no file"):
+        config.load(path, {"VIVIX_KEY": A_KEY}, cwd)
+
+
+# Files that cannot be read.
+
+
+def test_a_missing_file_is_told(cwd: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"file: there is no file {cwd}/gone.toml (check the path)")):
+        config.load(Path("gone.toml"), {}, cwd)
+
+
+def test_a_folder_is_told(cwd: Path) -> None:
+    with pytest.raises(ConfigError, match="is a directory"):
+        config.load(cwd, {}, cwd)
+
+
+def test_a_file_that_cannot_be_opened_is_told(cwd: Path) -> None:
+    (cwd / "loop.toml").symlink_to("loop.toml")
+
+    with pytest.raises(ConfigError, match="cannot be read: Too many levels"):
+        config.load(Path("loop.toml"), {}, cwd)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_of_somebody_else_is_told(folder: Path) -> None:
+    (folder / "config.toml").touch(mode=0)
+
+    with pytest.raises(ConfigError, match="may not be read by this user"):
+        config.load(folder / "config.toml", {}, folder)
+
+
+def test_a_file_that_never_ends_is_told(cwd: Path) -> None:
+    with pytest.raises(ConfigError, match="is larger than"):
+        config.load(Path("/dev/zero"), {}, cwd)
+
+
+UNREADABLE_TEXTS: dict[str, tuple[str | bytes, str, str]] = {
+    "not UTF-8": ('# über\n[[keys]]\nname = "ü"\n'.encode("latin-1"), "line 1", "is not UTF-8"),
+    "not UTF-8 further down": (b'[[keys]]\n\nname = "\xff"\n', "line 3", "is not UTF-8"),
+    "a missing quote": ('[[keys]]\nname = "prod\n', "line 2, column 13", "TOML syntax: Illegal character '\\n'"),
+    "a missing value": ("[vendor]\n\ntimeout =\n", "line 3, column 10", "TOML syntax: Invalid value"),
+    "text without quotes": ("[vendor]\ntimeout = 20s\n", "line 2, column 13", "TOML syntax: Expected newline"),
+    "an end too early": ('[vendor]\ntimeout = "', "line 2, column 12", "TOML syntax: Unterminated string"),
+    "a table twice": ("[vendor]\n[vendor]\n", "line 2, column 8", "TOML syntax: Cannot declare"),
+    "a number of 5000 digits": ("a = " + "1" * 5000, "file", "cannot be read as TOML"),
+    "a thousand brackets": ("a = " + "[" * 5000, "file", "cannot be read as TOML"),
+}
+
+
+@pytest.mark.parametrize(("text", "place", "message"), UNREADABLE_TEXTS.values(), ids=UNREADABLE_TEXTS)
+def test_a_text_that_is_no_toml_is_told_with_its_place(
+    folder: Path, text: str | bytes, place: str, message: str
+) -> None:
+    problem = only_problem_of(folder, text)
+
+    assert place == problem.place
+    assert problem.message.startswith(message)
+    assert problem.hint
+
+
+# Without a file.
+
+
+def test_one_key_in_the_environment_is_enough(cwd: Path) -> None:
+    expected = Config(
+        source="environment",
+        database=Database(url=f"sqlite:///{cwd}/syncd.db", auto_migrate=True),
+        vendor=Vendor(base_url="https://getvivix.com", timeout=20.0, max_response=16 * 1024 * 1024),
+        schedule=Schedule(interval=timedelta(minutes=15), max_concurrent=16),
+        keys=(
+            Key(
+                name="default",
+                secret=Secret(A_KEY),
+                account="default",
+                interval=timedelta(minutes=15),
+                base_url="https://getvivix.com",
+                labels={},
+            ),
+        ),
+        routes=(Route(name="everything", to="console"),),
+        rules=Rules(record_only=(), unknown_params="reject", required_with_default="breaking"),
+    )
+
+    assert expected == config.load(None, {"VIVIX_KEY": A_KEY}, cwd)
+
+
+def test_the_environment_names_the_database_without_a_file_too(cwd: Path) -> None:
+    environ = {"VIVIX_KEY": A_KEY, "SYNCD_DATABASE_URL": "postgres://h/d"}
+
+    assert config.load(None, environ, cwd).database.url == "postgresql+psycopg://h/d"
+
+
+@pytest.mark.parametrize("name", ["SLACK_WEBHOOK_URL", "SLACK_BOT_TOKEN", "SLACK_CHANNEL"])
+def test_slack_in_the_environment_is_refused_and_not_ignored(cwd: Path, name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, {"VIVIX_KEY": A_KEY, name: "xoxb-s3cr3t"}, cwd)
+
+    (problem,) = caught.value.problems
+    assert problem.place == f"${name}"
+    assert "only alert to the console" in problem.message
+    assert "unset it" in problem.hint
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_slack_in_the_environment_does_not_matter_beside_a_file(folder: Path) -> None:
+    assert loaded(folder, ONE_KEY, ENVIRON | {"SLACK_BOT_TOKEN": "xoxb-1"}).routes == ()
+
+
+@pytest.mark.parametrize("environ", [{}, {"VIVIX_KEY": ""}])
+def test_with_neither_file_nor_key_the_remedy_is_told(cwd: Path, environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, environ | {"XDG_CONFIG_HOME": "/xdg"}, cwd)
+
+    (problem,) = caught.value.problems
+    for place in (f"{cwd}/config.toml", "/xdg/syncd/config.toml", "/etc/syncd/config.toml"):
+        assert place in problem.message
+    assert problem.hint == "set VIVIX_KEY to start at once, or copy config.example.toml to config.toml"
+
+
+def test_a_bad_key_in_the_environment_is_told_by_its_variable(cwd: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, {"VIVIX_KEY": "s3cr3t"}, cwd)
+
+    (problem,) = caught.value.problems
+    assert problem.place == "$VIVIX_KEY"
+    assert "does not start with vvx_live_" in problem.message
+    assert "s3cr3t" not in str(caught.value)
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize("content", [A_KEY, f"{A_KEY}\n", f"{A_KEY}\r\n"])
+def test_a_secret_comes_from_a_file(folder: Path, content: str) -> None:
+    path = folder / "secrets" / "prod"
+    path.parent.mkdir()
+    path.write_bytes(content.encode())
+
+    for reference in (f"file:{path}", "file:secrets/prod", "file:./secrets/../secrets/prod"):
+        (key,) = loaded(folder, f'[[keys]]\nname = "prod"\nsecret = "{reference}"\n', {}).keys
+        assert Secret(A_KEY) == key.secret
+
+
+def test_a_secret_comes_from_a_credential(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "prod.key").write_text(A_KEY)
+
+    (key,) = loaded(
+        folder,
+        '[[keys]]\nname = "prod"\nsecret = "credential:prod.key"\n',
+        {"CREDENTIALS_DIRECTORY": str(tmp_path)},
+    ).keys
+
+    assert Secret(A_KEY) == key.secret
+
+
+LITERAL = "a literal key is refused"
+SECRET_PROBLEMS = {
+    "a literal": ("s3cr3t", LITERAL, '"env:NAME"'),
+    "a literal key": ("vvx_live_s3cr3ts3cr3ts3cr3t", LITERAL, "revoke it"),
+    "a short literal key": ("vvx_live_s3cr3t", LITERAL, "revoke it"),
+    "a literal with a colon": ("s3cr3t:s3cr3t", LITERAL, '"env:NAME"'),
+    "nothing": ("", LITERAL, '"env:NAME"'),
+    "a form in capitals": ("ENV:KEY", LITERAL, '"env:NAME"'),
+    "a literal key as a variable": ("env:vvx_live_s3cr3ts3cr3ts3cr3t", LITERAL, "revoke it"),
+    "a literal key as a file": ("file:vvx_live_s3cr3ts3cr3ts3cr3t", LITERAL, "revoke it"),
+    "a short literal key as a file": ("file:vvx_live_s3cr3t", "there is no file", "check the path"),
+    "a variable that is not set": ("env:GONE", "the environment variable GONE is not set", "where syncd is started"),
+    "a variable that is empty": ("env:EMPTY", "the environment variable EMPTY is empty", "as the dashboard shows it"),
+    "a variable with a dollar": ("env:$KEY", "env: is not followed by the name of a variable", "without $"),
+    "no variable": ("env:", "env: is not followed by the name of a variable", "env:VIVIX_KEY"),
+    "another kind of secret": ("env:OTHER", "the environment variable OTHER is not a Vivix key", "copy the whole key"),
+    "a space": ("env:SPACE", "the environment variable SPACE holds white space", "the key alone"),
+    "a line end": ("env:LINE", "the environment variable LINE holds white space", "the key alone"),
+    "quotes": ("env:QUOTED", "the environment variable QUOTED holds a quote", "the key alone"),
+    "a typographic quote": ("env:CURLY", "the environment variable CURLY holds a quote", "the key alone"),
+    "a control character": ("env:BELL", "the environment variable BELL holds a control", "the key alone"),
+    "an invisible character": ("env:INVISIBLE", "the environment variable INVISIBLE holds a control or", "alone"),
+    "a letter that is not ASCII": ("env:UMLAUT", "the environment variable UMLAUT holds a character that", "alone"),
+    "bytes that are no text": ("env:BYTES", "the environment variable BYTES holds a control", "alone"),
+    "a missing file": ("file:/gone/key", "there is no file /gone/key", "check the path"),
+    "a folder": ("file:.", "{folder} is a directory", "name the file inside it"),
+    "an empty file": ("file:empty", "the file {folder}/empty is empty", "the key alone"),
+    "a file with a line end alone": ("file:blank", "the file {folder}/blank is empty", "the key alone"),
+    "a file with two lines": ("file:two", "the file {folder}/two holds white space", "the key alone"),
+    "a file of another kind": ("file:other", "the file {folder}/other is not a Vivix key", "copy the whole key"),
+    "a file that is no text": ("file:binary", "the file {folder}/binary holds a character that", "the key alone"),
+    "a file with a mark": ("file:marked", "the file {folder}/marked holds a control or invisible", "the key alone"),
+    "a huge file": ("file:huge", "{folder}/huge is larger than", "the right file"),
+    "a loop": ("file:loop", "{folder}/loop cannot be read: Too many levels", "check the path"),
+    "no path": ("file:", "file: is not followed by a path", "file:/path"),
+    "a path with a tilde": ("file:~/key", "file: is not followed by a path", "absolute"),
+    "a path with a NUL": ("file:a\0b", "file: is not followed by a path", "absolute"),
+    "no folder of credentials": ("credential:prod", "the credential prod cannot be read", "LoadCredential=prod:/path"),
+    "a credential with a slash": ("credential:../key", "credential: is not followed by the name", "without slashes"),
+    "a credential called dots": ("credential:..", "credential: is not followed by the name", "without slashes"),
+}
+BAD_SECRETS = {
+    "EMPTY": "",
+    "OTHER": "sk-s3cr3t",
+    "SPACE": "vvx_live_s3 cr3t",
+    "LINE": "vvx_live_s3cr3t\n",
+    "QUOTED": '"vvx_live_s3cr3t"',
+    "CURLY": "vvx_live_s3cr3t\u201d",
+    "BELL": "vvx_live_s3cr3t\x07",
+    "INVISIBLE": "vvx_live_s3cr3t\u200b",
+    "UMLAUT": "vvx_live_s3cr3tü",
+    "BYTES": "vvx_live_s3cr3t\udcff",
+}
+
+
+@pytest.mark.parametrize(("reference", "message", "hint"), SECRET_PROBLEMS.values(), ids=SECRET_PROBLEMS)
+def test_a_secret_is_refused_for(folder: Path, reference: str, message: str, hint: str) -> None:
+    (folder / "empty").touch()
+    (folder / "blank").write_text("\n")
+    (folder / "two").write_text("vvx_live_s3cr3t\nvvx_live_s3cr3t\n")
+    (folder / "other").write_text("sk-s3cr3t")
+    (folder / "binary").write_bytes(b"vvx_live_s3cr3t\xff\xfe")
+    (folder / "marked").write_bytes(b"\xef\xbb\xbfvvx_live_s3cr3t")
+    (folder / "huge").write_bytes(b"s3cr3t" * 20_000)
+    (folder / "loop").symlink_to("loop")
+
+    problem = only_problem_of(folder, f'[[keys]]\nname = "prod"\nsecret = {json.dumps(reference)}\n', BAD_SECRETS)
+
+    assert problem.place == 'keys[0] "prod".secret'
+    assert problem.message.startswith(message.format(folder=folder))
+    assert hint in problem.hint
+    assert "s3cr3t" not in str(problem)
+
+
+def test_a_credential_that_was_not_passed_is_told(folder: Path, tmp_path: Path) -> None:
+    text = '[[keys]]\nname = "prod"\nsecret = "credential:prod"\n'
+
+    problem = only_problem_of(folder, text, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+    assert problem.message == f"there is no file {tmp_path}/prod"
+    assert problem.hint == "add LoadCredential=prod:/path to the unit"
+
+
+def test_one_secret_under_two_names_is_refused(folder: Path) -> None:
+    text = ONE_KEY + '[[keys]]\nname = "b"\nsecret = "env:B"\n[[keys]]\nname = "c"\nsecret = "env:C"\n'
+
+    problems = problems_of(folder, text, {"KEY": A_KEY, "B": A_KEY, "C": A_KEY})
+
+    assert [(problem.place, problem.message) for problem in problems] == [
+        ('keys[1] "b".secret', "keys 'prod' and 'b' hold the same secret"),
+        ('keys[2] "c".secret', "keys 'prod' and 'c' hold the same secret"),
+    ]
+
+
+# Every other problem: what is added to a file with one good key and one good route, and what is said about it.
+
+PROBLEMS = {
+    "an unknown table": ("[web]\nlisten = 'a'", "web", "unknown", "known here: [database], [vendor]"),
+    "a table of a later version": ("[slack]\ntoken = 'a'", "slack", "unknown", "known here:"),
+    "a misspelt table": ("[vendors]\n", "vendors", "unknown", "did you mean [vendor]?"),
+    "a misspelt list": ("[[key]]\nname = 'a'", "key", "unknown", "did you mean [[keys]]?"),
+    "a setting outside of its table": ("#top\ninterval = '5m'", "interval", "unknown", "under [schedule] or [[keys]]"),
+    "a strange name": ("#top\n'a b' = 1", "'a b'", "unknown", "known here:"),
+    "an unknown setting": ("[database]\npool = 5", "database.pool", "unknown setting", "known here: url, auto_migrate"),
+    "a misspelt setting": ("[schedule]\nintervall = '5m'", "schedule.intervall", "unknown setting", "mean interval?"),
+    "a setting in the wrong table": (
+        "[schedule]\ntimeout = '5s'",
+        "schedule.timeout",
+        "unknown setting",
+        "it belongs under [vendor]; known here: interval, max_concurrent",
+    ),
+    "an unknown setting of a key": ("#key\nformerly = ['a']", 'keys[0] "prod".formerly', "unknown setting", "known"),
+    "an unknown setting of a route": ("#route\nmention = 'a'", 'routes[0] "all".mention', "unknown setting", "known"),
+    "a table that is a value": ("#top\nvendor = 5", "vendor", "must be one table", "write [vendor]"),
+    "a table that is a list": ("[[vendor]]\n", "vendor", "must be one table", "write [vendor]"),
+    "text that is a number": ("[database]\nurl = 5", "database.url", "must be text", "put it in quotes"),
+    "a switch that is text": (
+        "[database]\nauto_migrate = 'yes'",
+        "database.auto_migrate",
+        "must be true or false",
+        "without quotes",
+    ),
+    "a duration that is a number": ("[schedule]\ninterval = 5", "schedule.interval", "is not a duration", '"20s"'),
+    "a duration without unit": ("[schedule]\ninterval = '5'", "schedule.interval", "is not a duration", '"20s"'),
+    "a duration with a fraction": ("[schedule]\ninterval = '1.5h'", "schedule.interval", "is not a duration", '"20s"'),
+    "a duration with a space": ("[schedule]\ninterval = '5 m'", "schedule.interval", "is not a duration", '"20s"'),
+    "a duration below zero": ("[schedule]\ninterval = '-5m'", "schedule.interval", "is not a duration", '"20s"'),
+    "a duration in other digits": (
+        "[schedule]\ninterval = '\u0665m'",
+        "schedule.interval",
+        "is not a duration",
+        '"20s"',
+    ),
+    "a duration of an age": ("[schedule]\ninterval = '9999999999d'", "schedule.interval", "is not a duration", "20s"),
+    "a date": ("[schedule]\ninterval = 2026-01-01", "schedule.interval", "is not a duration", '"20s"'),
+    "an interval of nothing": ("[schedule]\ninterval = '0s'", "schedule.interval", "is shorter than a", "rate limit"),
+    "a short interval": ("[schedule]\ninterval = '999ms'", "schedule.interval", "is shorter than a", "rate limit"),
+    "a long interval": ("[schedule]\ninterval = '999999999d'", "schedule.interval", "is longer than 31 days", "31d"),
+    "a short interval of a key": ("#key\ninterval = '1ms'", 'keys[0] "prod".interval', "is shorter than a", "rate"),
+    "a timeout of nothing": ("[vendor]\ntimeout = '0ms'", "vendor.timeout", "is zero", "20s"),
+    "a long timeout": ("[vendor]\ntimeout = '301s'", "vendor.timeout", "is longer than 5 minutes", "at most 5m"),
+    "a size in another unit": ("[vendor]\nmax_response = '16MB'", "vendor.max_response", "is not a size", "MiB"),
+    "a size that is a switch": ("[vendor]\nmax_response = true", "vendor.max_response", "is not a size", "MiB"),
+    "a size with a fraction": ("[vendor]\nmax_response = 1.5", "vendor.max_response", "is not a size", "MiB"),
+    "a size of nothing": ("[vendor]\nmax_response = 0", "vendor.max_response", "is smaller than 1KiB", "16MiB"),
+    "a size below zero": ("[vendor]\nmax_response = -5", "vendor.max_response", "is smaller than 1KiB", "16MiB"),
+    "a size above all": ("[vendor]\nmax_response = '2GiB'", "vendor.max_response", "is larger than 1GiB", "memory"),
+    "no workers": ("[schedule]\nmax_concurrent = 0", "schedule.max_concurrent", "is too small", "at least 1"),
+    "many workers": ("[schedule]\nmax_concurrent = 33", "schedule.max_concurrent", "is too large", "at most 32"),
+    "workers as text": ("[schedule]\nmax_concurrent = '5'", "schedule.max_concurrent", "must be a whole", "without"),
+    "half a worker": ("[schedule]\nmax_concurrent = 1.5", "schedule.max_concurrent", "must be a whole", "without"),
+    "a yes of workers": ("[schedule]\nmax_concurrent = true", "schedule.max_concurrent", "must be a whole", "without"),
+    "a choice of none": (
+        "[rules]\nunknown_params = 'maybe'",
+        "rules.unknown_params",
+        "is not one of the choices",
+        'write "reject" or "ignore"',
+    ),
+    "another choice of none": (
+        "[rules]\nrequired_with_default = 'additive'",
+        "rules.required_with_default",
+        "is not one of the choices",
+        'write "breaking" or "risky"',
+    ),
+    "a list that is text": (
+        "[rules]\nrecord_only = 'model.*'",
+        "rules.record_only",
+        "must be a list",
+        'write record_only = ["…"]',
+    ),
+    "a list of numbers": ("[rules]\nrecord_only = [5]", "rules.record_only[0]", "must be text", "put it in quotes"),
+    "a kind that does not exist": (
+        "[rules]\nrecord_only = ['model.*', 'model.rmoved']",
+        "rules.record_only[1]",
+        "matches no kind of change",
+        "did you mean model.removed?",
+    ),
+    "a key that is no table": ("#top\nkeys = ['a']", "keys[0]", "must be a table", "write [[keys]]"),
+    "keys that are one table": ("#top\nkeys = { name = 'a' }", "keys", "must be a list of tables", "write [[keys]]"),
+    "a key without a name": ("[[keys]]\nsecret = 'env:KEY_2'", "keys[1].name", "is missing", "every [[keys]] needs it"),
+    "a key without a secret": ("[[keys]]\nname = 'b'", 'keys[1] "b".secret', "is missing", "every [[keys]] needs it"),
+    "a secret that is a table": (
+        "[[keys]]\nname = 'b'\nsecret = { value = 's3cr3t' }",
+        'keys[1] "b".secret',
+        "must be text",
+        "put it in quotes",
+    ),
+    "a name with a space": (
+        "[[keys]]\nname = 'a b'\nsecret = 'env:KEY_2'",
+        'keys[1] "a b".name',
+        "is not a name",
+        "1 to 64 characters",
+    ),
+    "a name of nothing": ("[[keys]]\nname = ''\nsecret = 'env:KEY_2'", "keys[1].name", "is not a name", "1 to 64"),
+    "a name with a line end": (
+        "[[keys]]\nname = \"a\\n\"\nsecret = 'env:KEY_2'",
+        "keys[1].name",
+        "is not a name",
+        "1 to 64",
+    ),
+    "a name that is too long": (
+        f"[[keys]]\nname = '{'a' * 65}'\nsecret = 'env:KEY_2'",
+        "keys[1].name",
+        "is not a name",
+        "1 to 64",
+    ),
+    "a name that is a number": ("[[keys]]\nname = 5\nsecret = 'env:KEY_2'", "keys[1].name", "must be text", "quotes"),
+    "a name that looks like a key": (
+        "[[keys]]\nname = 'vvx_live_a'\nsecret = 'env:KEY_2'",
+        'keys[1] "vvx_live_…".name',
+        "looks like a key",
+        "choose one",
+    ),
+    "a name that is taken": (
+        "[[keys]]\nname = 'prod'\nsecret = 'env:KEY_2'",
+        'keys[1] "prod".name',
+        "is the name of keys[0] too",
+        "choose another",
+    ),
+    "an account with a space": ("#key\naccount = 'a b'", 'keys[0] "prod".account', "is not a name", "1 to 64"),
+    "labels that are text": ("#key\nlabels = 'a'", 'keys[0] "prod".labels', "must be a table", "labels = { tenant"),
+    "a label that is a number": ("#key\nlabels = { a = 5 }", 'keys[0] "prod".labels.a', "must be text", "in quotes"),
+    "a label without a name": ("#key\nlabels = { '' = 'a' }", 'keys[0] "prod".labels', "holds a label without", "{"),
+    "a route without a name": ("[[routes]]\nto = 'console'", "routes[1].name", "is missing", "every [[routes]]"),
+    "a route to nowhere": ("[[routes]]\nname = 'a'", 'routes[1] "a".to', "is missing", "every [[routes]]"),
+    "a route with a blank name": ("[[routes]]\nname = ' '\nto = 'console'", 'routes[1] " ".name', "is not a", "1 to"),
+    "a route with two lines as its name": (
+        "[[routes]]\nname = \"a\\nb\"\nto = 'console'",
+        "routes[1].name",
+        "is not a name",
+        "on one line",
+    ),
+    "a route whose name is a number": ("[[routes]]\nname = 5\nto = 'console'", "routes[1].name", "must be text", "in"),
+    "a route whose name is taken": (
+        "[[routes]]\nname = 'all'\nto = 'console'",
+        'routes[1] "all".name',
+        "is the name of routes[0] too",
+        "choose another",
+    ),
+    "a route to a later version": (
+        "[[routes]]\nname = 'a'\nto = 'slack:#s3cr3t'",
+        'routes[1] "a".to',
+        "is no destination that this version knows",
+        "this version can alert to: console",
+    ),
+    "a route to a webhook": (
+        "[[routes]]\nname = 'a'\nto = 'webhook:https://hooks.slack.com/services/s3cr3t'",
+        'routes[1] "a".to',
+        "is no destination that this version knows",
+        "this version can alert to: console",
+    ),
+    "an empty matcher": ("#route\nkinds = []", 'routes[0] "all".kinds', "is empty, so it matches nothing", "leave it"),
+    "an empty matcher of keys": ("#route\nkeys = []", 'routes[0] "all".keys', "is empty", "leave it out"),
+    "an empty matcher of labels": ("#route\nlabels = {}", 'routes[0] "all".labels', "is empty", "leave it out"),
+    "an empty glob": ("#route\nmodels = ['']", 'routes[0] "all".models[0]', "is empty", '"*"'),
+    "a glob that is a number": ("#route\nmodels = [5]", 'routes[0] "all".models[0]', "must be text", "in quotes"),
+    "a matcher that is text": ("#route\ncategories = 'a'", 'routes[0] "all".categories', "must be a list", "write"),
+    "a severity of none": (
+        "#route\nmin_severity = 'high'",
+        'routes[0] "all".min_severity',
+        "is not one of the choices",
+        'write "breaking", "risky", "additive" or "informational"',
+    ),
+    "a percentage as text": ("#route\nmin_percent = '5%'", 'routes[0] "all".min_percent', "is not a number", "quotes"),
+    "a percentage that is a switch": ("#route\nmin_percent = true", 'routes[0] "all".min_percent', "is not a nu", "5"),
+    "a percentage below zero": ("#route\nmin_percent = -0.1", 'routes[0] "all".min_percent', "is out of range", "0 to"),
+    "a percentage above all": ("#route\nmin_percent = 1000.5", 'routes[0] "all".min_percent', "is out of range", "0"),
+    "a percentage of no number": ("#route\nmin_percent = nan", 'routes[0] "all".min_percent', "is out of range", "0"),
+    "an endless percentage": ("#route\nmin_percent = inf", 'routes[0] "all".min_percent', "is out of range", "0 to"),
+    "an impossible percentage": (
+        "#route\nmin_percent = 1e99999999999999999999",
+        'routes[0] "all".min_percent',
+        "is out of range",
+        "0 to",
+    ),
+    "a route for no kind": (
+        "#route\nkinds = ['credits.bands.*']",
+        'routes[0] "all".kinds[0]',
+        "matches no kind of change",
+        "did you mean credits.band.",
+    ),
+    "a route for a kind in capitals": ("#route\nkinds = ['MODEL.*']", 'routes[0] "all".kinds[0]', "matches no", "list"),
+    "a route for no key": (
+        "#route\nkeys = ['PROD', 'staging*']",
+        'routes[0] "all".keys',
+        "matches no key, so the route can never match",
+        "configured keys: prod",
+    ),
+    "a route for no label": (
+        "#route\nlabels = { tenant = 'acme' }",
+        'routes[0] "all".labels',
+        "no key has them all, so the route can never match",
+        "keys that could: prod",
+    ),
+    "a URL that is a number": ("[vendor]\nbase_url = 5", "vendor.base_url", "must be text", "https://getvivix.com"),
+    "a URL without scheme": ("[vendor]\nbase_url = 'getvivix.com'", "vendor.base_url", "is not an https URL", "https:"),
+    "another scheme": ("[vendor]\nbase_url = 'ftp://a.example'", "vendor.base_url", "is not an https URL", "https:"),
+    "clear text": ("[vendor]\nbase_url = 'http://a.example'", "vendor.base_url", "is not https", "in clear text"),
+    "clear text to a look-alike": (
+        "[vendor]\nbase_url = 'http://127.0.0.1.example'",
+        "vendor.base_url",
+        "is not https",
+        "in clear text",
+    ),
+    "clear text to the local network": (
+        "#key\nbase_url = 'http://192.168.0.1'",
+        'keys[0] "prod".base_url',
+        "is not https",
+        "in clear text",
+    ),
+    "a path": ("[vendor]\nbase_url = 'https://a.example/api'", "vendor.base_url", "holds more than scheme", "path"),
+    "a query": ("[vendor]\nbase_url = 'https://a.example?s3cr3t'", "vendor.base_url", "holds more than", "path"),
+    "an empty query": ("[vendor]\nbase_url = 'https://a.example/?'", "vendor.base_url", "holds more than", "path"),
+    "a fragment": ("[vendor]\nbase_url = 'https://a.example#s3cr3t'", "vendor.base_url", "holds more than", "path"),
+    "a password": ("[vendor]\nbase_url = 'https://u:s3cr3t@a.example'", "vendor.base_url", "holds a user name", "only"),
+    "a user": ("[vendor]\nbase_url = 'https://s3cr3t@a.example'", "vendor.base_url", "holds a user name", "only"),
+    "no host": ("[vendor]\nbase_url = 'https://'", "vendor.base_url", "names no host", "https:"),
+    "a host of dots": ("[vendor]\nbase_url = 'https://..'", "vendor.base_url", "names no host", "https:"),
+    "half an address": ("[vendor]\nbase_url = 'https://[::1'", "vendor.base_url", "is not a URL", "https:"),
+    "a strange address": ("[vendor]\nbase_url = 'https://[v1.a:b]'", "vendor.base_url", "names no host", "https:"),
+    "a port above all": ("[vendor]\nbase_url = 'https://a.example:70000'", "vendor.base_url", "is not a URL", "https:"),
+    "a backslash": ("[vendor]\nbase_url = 'https://a.example\\b'", "vendor.base_url", "names no host", "https:"),
+    "a line end in a URL": ('[vendor]\nbase_url = "https://a.exa\\nmple"', "vendor.base_url", "is not a URL", "https:"),
+    "a host that is not ASCII": ("[vendor]\nbase_url = 'https://ü.example'", "vendor.base_url", "is not a URL", "http"),
+}
+
+
+def text_with(addition: str) -> str:
+    """A good file with this added where its first line says: at the top, to the key, to the route, or as a table."""
+    where, _, rest = addition.partition("\n")
+    match where:
+        case "#top":
+            own_keys = rest.startswith("keys")
+            return "\n".join([rest, *([] if own_keys else [ONE_KEY]), ONE_ROUTE])
+        case "#key":
+            return f"{ONE_KEY}{rest}\n{ONE_ROUTE}"
+        case "#route":
+            return f"{ONE_KEY}{ONE_ROUTE}{rest}\n"
+        case _:
+            return f"{ONE_KEY}{ONE_ROUTE}{addition}\n"
+
+
+@pytest.mark.parametrize(("addition", "place", "message", "hint"), PROBLEMS.values(), ids=PROBLEMS)
+def test_a_file_is_refused_for(folder: Path, addition: str, place: str, message: str, hint: str) -> None:
+    problem = problems_of(folder, text_with(addition))[0]
+
+    assert place == problem.place
+    assert problem.message.startswith(message)
+    assert hint in problem.hint
+    assert "s3cr3t" not in str(problem)
+
+
+# A whole list of keys that cannot be read leaves no key either, and that is told besides.
+WITHOUT_KEYS = {"a key that is no table", "keys that are one table"}
+
+
+@pytest.mark.parametrize("case", sorted(set(PROBLEMS) - WITHOUT_KEYS))
+def test_one_mistake_is_told_once(folder: Path, case: str) -> None:
+    only_problem_of(folder, text_with(PROBLEMS[case][0]))
+
+
+@pytest.mark.parametrize("text", ["", ONE_ROUTE, "keys = []"])
+def test_a_file_without_keys_is_refused(folder: Path, text: str) -> None:
+    problem = only_problem_of(folder, text)
+
+    assert (problem.place, problem.message) == ("keys", "there is no key to watch")
+
+
+@pytest.mark.parametrize(
+    ("matchers", "place"),
+    [
+        ("keys = ['staging']\nlabels = { tenant = 'acme' }", "labels"),
+        ("labels = { tenant = 'umbrella', env = 'prod' }", "labels"),
+        ("keys = ['dev', 'test']\nlabels = { tenant = 'acme' }", "keys"),
+    ],
+)
+def test_the_matchers_of_a_route_must_meet_in_one_key(folder: Path, matchers: str, place: str) -> None:
+    problem = only_problem_of(folder, f"{TWO_KEYS}{ONE_ROUTE}{matchers}\n")
+
+    assert problem.place == f'routes[0] "all".{place}'
+
+
+@pytest.mark.parametrize(
+    "matchers",
+    [
+        "keys = ['s*', 'gone']",
+        "keys = ['[ps]*']\nlabels = { tenant = 'umbrella' }",
+        "labels = { tenant = 'acme', env = 'prod' }",
+        "kinds = ['*']\nmin_percent = 0",
+        "kinds = ['credits.band.*', 'model.added']\nmin_percent = 1000",
+    ],
+)
+def test_a_route_that_reaches_a_key_is_fine(folder: Path, matchers: str) -> None:
+    assert len(loaded(folder, f"{TWO_KEYS}{ONE_ROUTE}{matchers}\n").routes) == 1
+
+
+def test_a_route_is_not_blamed_for_a_key_that_cannot_be_read(folder: Path) -> None:
+    text = "[[keys]]\nname = 'prod one'\nsecret = 'env:KEY'\n" + ONE_ROUTE + "keys = ['prod*']\n"
+
+    assert only_problem_of(folder, text).place == 'keys[0] "prod one".name'
+
+
+def test_keys_listed_in_a_hint_are_not_endless(folder: Path) -> None:
+    keys = "".join(f'[[keys]]\nname = "k{n}"\nsecret = "env:K{n}"\n' for n in range(20))
+    environ = {f"K{n}": f"{A_KEY}{n}" for n in range(20)}
+
+    problem = only_problem_of(folder, f"{keys}{ONE_ROUTE}keys = ['x']\n", environ)
+
+    assert problem.hint.endswith("k7 and 12 more")
+
+
+def test_all_problems_are_told_together(folder: Path) -> None:
+    text = """
+        colour = "red"
+        [database]
+        url = "mysql://h/d"
+        [vendor]
+        timeout = "soon"
+        base_url = "http://a.example"
+        [schedule]
+        max_concurrent = 99
+        [rules]
+        unknown_params = "maybe"
+        [[keys]]
+        name = "prod"
+        secret = "env:GONE"
+        interval = "0s"
+        [[keys]]
+        name = "prod"
+        secret = "vvx_live_s3cr3ts3cr3t"
+        labels = { a = 1 }
+        [[keys]]
+        name = "third"
+        secret = "env:KEY"
+        colour = "red"
+        [[keys]]
+        nmae = "fourth"
+        secret = "env:KEY"
+        [[routes]]
+        name = "all"
+        to = "slack:#a"
+        kinds = ["nothing"]
+        [[routes]]
+        name = "all"
+        to = "console"
+        min_severity = "high"
+        min_percent = -1
+    """
+
+    assert {problem.place for problem in problems_of(folder, text)} == {
+        "colour",
+        "database.url",
+        "vendor.timeout",
+        "vendor.base_url",
+        "schedule.max_concurrent",
+        "rules.unknown_params",
+        'keys[0] "prod".secret',
+        'keys[0] "prod".interval',
+        'keys[1] "prod".secret',
+        'keys[1] "prod".labels.a',
+        'keys[1] "prod".name',
+        'keys[2] "third".colour',
+        "keys[3].nmae",
+        "keys[3].name",
+        "keys[3].secret",  # the same as that of keys[2]
+        'routes[0] "all".to',
+        'routes[0] "all".kinds[0]',
+        'routes[1] "all".name',
+        'routes[1] "all".min_severity',
+        'routes[1] "all".min_percent',
+    }
+
+
+# No secret is ever shown.
+
+MARK = "m4rk3d"
+MARKED_KEY = f"vvx_live_{MARK * 5}"
+MARKED = [MARKED_KEY, f"vvx_live_{MARK}", f"xoxb-{MARK}", f"https://hooks.slack.com/services/{MARK}"]
+EVERY_SETTING = [(table, name) for table, names in config.settings().items() for name in names]
+
+
+def shown_by(error: ConfigError) -> str:
+    context = [error.__cause__, error.__context__]
+    return "\n".join([str(error), repr(error), *map(repr, context), *traceback.format_exception(error)])
+
+
+def as_toml(tables: Mapping[str, dict[str, str] | list[dict[str, str]]]) -> str:
+    """Enough TOML for these tests: JSON's text, numbers and lists are TOML's too."""
+    lines: list[str] = []
+    for table, content in tables.items():
+        for values in content if isinstance(content, list) else [content]:
+            lines.append(f"[[{table}]]" if isinstance(content, list) else f"[{table}]")
+            lines += [f"{json.dumps(name)} = {value}" for name, value in values.items()]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("marked", MARKED)
+@pytest.mark.parametrize("shape", ['"{}"', '["{}"]', '{{ a = "{}" }}', '{{ "{}" = "a" }}', '[[{{ a = ["{}"] }}]]'])
+@pytest.mark.parametrize(("table", "setting"), EVERY_SETTING)
+def test_a_secret_in_the_place_of_any_setting_is_not_shown(
+    folder: Path, table: str, setting: str, shape: str, marked: str
+) -> None:
+    tables: dict[str, dict[str, str]] = {
+        "keys": {"name": '"prod"', "secret": '"env:KEY"'},
+        "routes": {"name": '"all"', "to": '"console"'},
+    }
+    tables.setdefault(table, {})[setting] = shape.format(marked)
+    text = as_toml({name: [values] if name in ("keys", "routes") else values for name, values in tables.items()})
+
+    try:
+        shown = repr(loaded(folder, text))
+    except ConfigError as error:
+        shown = shown_by(error)
+    else:
+        # Names, labels and globs are free text: there only what is surely a key of the vendor is refused.
+        assert marked != MARKED_KEY
+        assert setting in {"labels", "models", "categories", "name", "account"}
+        return
+
+    assert MARK not in shown
+
+
+@pytest.mark.parametrize("marked", MARKED)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"{}" = 1',
+        '["{}"]',
+        '[["{}"]]',
+        '[vendor]\n"{}" = 1',
+        '[vendor."{}"]\na = 1',
+        '[[keys]]\n"{}" = 1',
+        '[[keys]]\nname = "{}"\n[[keys]]\nname = "{}"',
+        '[[keys]]\nname = "a"\nsecret = {}',
+        '[[keys]]\nname = "a"\nsecret = "{}',
+        '[[keys]]\nname = "a"\n"{}" = 1\n"{}" = 2',
+        '["{}"]\n["{}"]',
+        'a = {{ "{}" = 1, "{}" = 2 }}',
+        'keys = "{}"',
+        'keys = ["{}"]',
+        '[database]\nurl = "sqlite://{}"',
+        '[database]\nurl = "postgres+x://u:{}@h/d"',
+        '[vendor]\nbase_url = "https://u:{}@h"',
+    ],
+)
+def test_a_secret_in_the_place_of_anything_is_not_shown(folder: Path, text: str, marked: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, text.replace("{}", marked).replace("{{", "{").replace("}}", "}"))
+
+    assert MARK not in shown_by(caught.value)
+
+
+def test_a_literal_key_is_refused_wherever_it_stands(folder: Path) -> None:
+    text = f'{ONE_KEY}labels = {{ a = "x {MARKED_KEY}" }}\n[[routes]]\nname = "{MARKED_KEY}"\nto = "console"\n'
+
+    problems = problems_of(folder, text)
+
+    assert [problem.place for problem in problems] == ['keys[0] "prod".labels.a', "routes[0].name"]
+    assert all(problem.message.startswith("a literal key is refused") for problem in problems)
+    assert all("revoke it" in problem.hint for problem in problems)
+
+
+def test_a_loaded_configuration_shows_no_secret(folder: Path) -> None:
+    text = f'[database]\nurl = "postgresql://u:{MARK}@h/d"\n{ONE_KEY}{ONE_ROUTE}'
+
+    shown = loaded(folder, text, {"KEY": MARKED_KEY})
+
+    assert MARK in shown.database.url
+    assert shown.keys[0].secret.reveal() == MARKED_KEY
+    assert MARK not in f"{shown} {shown!r} {shown.database} {shown.keys}"
+
+
+def test_a_loaded_configuration_is_not_pickled(folder: Path) -> None:
+    with pytest.raises(TypeError, match="neither pickled nor copied"):
+        dataclasses.asdict(loaded(folder, ONE_KEY))
+
+
+# The documentation and the example hold every setting.
+
+
+def test_the_example_is_loaded_without_problems(cwd: Path) -> None:
+    example = config.load(EXAMPLE, {"VIVIX_KEY": A_KEY}, cwd, known_kinds=rules.KINDS)
+
+    assert [key.name for key in example.keys] == ["prod"]
+    assert [route.name for route in example.routes] == ["everything", "prices", "breaking video"]
+
+
+def test_the_example_says_the_defaults(folder: Path, cwd: Path) -> None:
+    example = config.load(EXAMPLE, {"VIVIX_KEY": A_KEY}, cwd)
+    default = loaded(folder, ONE_KEY)
+
+    for table in ("database", "vendor", "schedule", "rules"):
+        assert getattr(default, table) == getattr(example, table)
+
+
+@pytest.mark.parametrize(("table", "setting"), EVERY_SETTING)
+def test_a_setting_stands_in_the_example_with_a_sentence(table: str, setting: str) -> None:
+    lines = [line for section in sections(EXAMPLE.read_text(), table) for line in section.splitlines()]
+
+    assert any(re.match(rf"{setting} = .+ # .{{10}}", line) or names_a_table(setting, line) for line in lines)
+
+
+def names_a_table(setting: str, line: str) -> bool:
+    """The name of an item needs no sentence in each of them."""
+    return setting == "name" and line.startswith("name = ")
+
+
+@pytest.mark.parametrize(("table", "setting"), EVERY_SETTING)
+def test_a_setting_stands_in_the_documentation_with_its_default(table: str, setting: str) -> None:
+    (section,) = sections(DOCUMENTATION.read_text(), table, heading="## ")
+    default = config._DEFAULTS[table].get(setting)
+
+    (row,) = re.findall(rf"^\| `{setting}` \|(.+)\|(.+)\|(.+)\|$", section, re.MULTILINE)
+
+    assert all(cell.strip() for cell in row)
+    assert default is None or json.dumps(default).strip('"') == row[1].strip(" `")
+
+
+def test_the_documentation_describes_no_setting_that_is_not_there() -> None:
+    tables = re.findall(r"^## \[+(\w+)\]+$", DOCUMENTATION.read_text(), re.MULTILINE)
+    rows = {
+        (table, setting)
+        for table in tables
+        for section in sections(DOCUMENTATION.read_text(), table, heading="## ")
+        for setting in re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    }
+
+    assert rows == set(EVERY_SETTING)
+
+
+def sections(text: str, table: str, heading: str = "") -> list[str]:
+    """What stands below each heading of this table, up to the next heading."""
+    parts = re.split(rf"^({re.escape(heading)}\[+\w+\]+)$", text, flags=re.MULTILINE)
+    return [body for title, body in zip(parts[1::2], parts[2::2], strict=True) if title.strip("#[] ") == table]
+
+
+def test_nothing_but_the_configuration_needs_pydantic(tmp_path: Path) -> None:
+    code = (
+        "import sys, syncd.errors, syncd.core.secret; assert 'pydantic' not in sys.modules; "
+        "import syncd.config; assert 'pydantic' in sys.modules"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
