@@ -1,0 +1,179 @@
+"""What the outbox reads and writes: what is due, the delivery in flight, what became of it.
+
+A destination has at most one unsettled delivery; a unique index holds the rule. Statements only; decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+
+from syncd.core import message as messages
+from syncd.core.compose import ChangeDue, ConditionDue, Due
+from syncd.core.delivery import DeliveryState, Settlement
+from syncd.core.message import Message
+from syncd.store.poll import change_of
+from syncd.store.tables import announcements, api_keys, attempts, changes, conditions, deliveries, destinations
+
+UNSETTLED = ("sending", "retry", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where alerts go: `spec` as the route names it."""
+
+    id: int
+    spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message on its way. `attempts` counts those begun; `state` is as it was when it was read."""
+
+    id: str
+    destination: Destination
+    message: Message
+    state: DeliveryState
+    attempts: int
+
+
+class OutboxTransaction:
+    """A write transaction of the outbox."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def recover(self) -> int:
+        """At start: what a dead process was sending may have arrived. Returns how many there were."""
+        orphaned = update(deliveries).where(deliveries.c.state == "sending").values(state="unknown", last_error="syncd ended while sending")
+        return self._connection.execute(orphaned).rowcount
+
+    def ready(self, now: datetime) -> list[Destination]:
+        """The destinations at which something can be done now."""
+        due = select(announcements.c.destination_id).where(
+            announcements.c.state == "queued", announcements.c.delivery_id.is_(None), announcements.c.not_before <= now
+        )
+        unsettled = select(deliveries.c.destination_id).where(deliveries.c.state.in_(UNSETTLED))
+        waiting = unsettled.where(or_(deliveries.c.retry_at.is_(None), deliveries.c.retry_at <= now), deliveries.c.state != "sending")
+        query = (
+            select(destinations.c.id, destinations.c.spec)
+            .where(
+                or_(destinations.c.frozen_until.is_(None), destinations.c.frozen_until <= now),
+                or_(destinations.c.id.in_(waiting), and_(destinations.c.id.in_(due), destinations.c.id.not_in(unsettled))),
+            )
+            .order_by(destinations.c.id)
+        )
+        return [Destination(row.id, row.spec) for row in self._connection.execute(query)]
+
+    def unsettled(self, destination: Destination) -> Delivery | None:
+        """The delivery that is on its way to the destination, if any."""
+        query = select(deliveries).where(deliveries.c.destination_id == destination.id, deliveries.c.state.in_(UNSETTLED))
+        row = self._connection.execute(query.with_for_update()).one_or_none()
+        if row is None:
+            return None
+        return Delivery(row.id, destination, messages.decode(row.message), row.state, row.attempts)
+
+    def due(self, destination: Destination, now: datetime, visible: Callable[[str, str], bool]) -> list[Due]:
+        """Everything to be told there now. `visible(destination, key)` says whether the destination may read of a key."""
+        query = (
+            select(announcements.c.id.label("announcement"), announcements.c.change_id, announcements.c.condition_id, announcements.c.edge)
+            .where(
+                announcements.c.destination_id == destination.id,
+                announcements.c.state == "queued",
+                announcements.c.delivery_id.is_(None),
+                announcements.c.not_before <= now,
+            )
+            .order_by(announcements.c.id)
+            .with_for_update()
+        )
+        rows = self._connection.execute(query).all()
+        found = [
+            *self._changes({row.change_id: row.announcement for row in rows if row.change_id is not None}),
+            *self._conditions([row for row in rows if row.condition_id is not None], lambda key: visible(destination.spec, key)),
+        ]
+        return sorted(found, key=lambda one: one.announcement)
+
+    def _changes(self, wanted: dict[int, int]) -> Iterable[ChangeDue]:
+        ids = list(wanted)
+        for start in range(0, len(ids), 500):
+            query = (
+                select(changes, api_keys.c.name.label("key_name"))
+                .join(api_keys, api_keys.c.id == changes.c.key_id)
+                .where(changes.c.id.in_(ids[start : start + 500]))
+            )
+            for row in self._connection.execute(query):
+                yield ChangeDue(wanted[row.id], row.key_name, row.detected_at, change_of(row))
+
+    def _conditions(self, rows: list[Row[Any]], visible: Callable[[str], bool]) -> Iterable[ConditionDue]:
+        for row in rows:
+            one = self._connection.execute(select(conditions).where(conditions.c.id == row.condition_id)).one()
+            detail = json.loads(one.detail)
+            named = dict.fromkeys([*detail.get("keys", {}), *detail.get("recovered", [])])
+            at = one.closed_at if row.edge == "closed" and one.closed_at is not None else one.opened_at
+            seen = tuple(key for key in named if visible(key))
+            yield ConditionDue(row.announcement, seen, at, one.kind, row.edge, one.subject, one.opened_at, detail)
+
+    def open(self, delivery: Delivery, told: Iterable[int], changes_told: int, now: datetime) -> None:
+        """Write a new delivery in state `sending`, which takes the announcements with it. Commit before any socket is touched."""
+        row = {
+            "id": delivery.id,
+            "destination_id": delivery.destination.id,
+            "op": "post",
+            "kind": delivery.message.kind,
+            "severity": delivery.message.severity,
+            "change_count": changes_told,
+            "message": messages.encode(delivery.message),
+            "state": "sending",
+            "created_at": now,
+            "started_at": now,
+            "attempts": 1,
+        }
+        self._connection.execute(insert(deliveries).values(**row))
+        ids = list(told)
+        for start in range(0, len(ids), 500):
+            taken = update(announcements).where(announcements.c.id.in_(ids[start : start + 500])).values(delivery_id=delivery.id)
+            self._connection.execute(taken)
+
+    def again(self, delivery: Delivery, now: datetime) -> bool:
+        """Claim an unsettled delivery for another attempt; False if somebody else has."""
+        claimed = (
+            update(deliveries)
+            .where(deliveries.c.id == delivery.id, deliveries.c.state == delivery.state)
+            .values(state="sending", started_at=now, retry_at=None, attempts=deliveries.c.attempts + 1)
+        )
+        return self._connection.execute(claimed).rowcount == 1
+
+    def settle(self, delivery: Delivery, settlement: Settlement, started: datetime, now: datetime) -> None:
+        """Write what became of the attempt, and of the announcements with it."""
+        settled = (
+            update(deliveries)
+            .where(deliveries.c.id == delivery.id, deliveries.c.state == "sending")
+            .values(
+                state=settlement.state,
+                retry_at=settlement.retry_at,
+                slack_ts=settlement.reference,
+                last_error=settlement.error,
+                sent_at=now if settlement.state == "sent" else None,
+            )
+        )
+        self._connection.execute(settled)
+        outcome = {"delivery_id": delivery.id, "started_at": started, "ended_at": now, "outcome": settlement.state, "error": settlement.error}
+        self._connection.execute(insert(attempts).values(**outcome))
+        final = {"sent": "sent", "dead": "dropped"}.get(settlement.state)
+        if final is not None:
+            self._connection.execute(update(announcements).where(announcements.c.delivery_id == delivery.id).values(state=final))
+        if settlement.state == "sent":
+            sent = update(destinations).where(destinations.c.id == delivery.destination.id).values(last_sent_at=now)
+            self._connection.execute(sent)
+
+    def next_due(self) -> datetime | None:
+        """When something becomes due next, None if nothing waits. May be in the past."""
+        queued = select(func.min(announcements.c.not_before)).where(announcements.c.state == "queued", announcements.c.delivery_id.is_(None))
+        waiting = select(func.min(deliveries.c.retry_at)).where(deliveries.c.state.in_(("retry", "unknown")))
+        moments = [self._connection.scalar(queued), self._connection.scalar(waiting)]
+        return min((moment for moment in moments if moment is not None), default=None)

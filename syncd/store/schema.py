@@ -1,0 +1,163 @@
+"""The schema: Alembic owns tables, files own views.
+
+`migrate` drops every view, runs Alembic to head and creates every view, in one transaction: a reader sees the old
+schema or the new one. On SQLite a backup is written first, foreign keys are off while tables are rebuilt (with them on,
+rebuilding a parent would delete its children without a word) and checked afterwards.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect, text
+
+from syncd.errors import SchemaMismatch, StoreError
+from syncd.store import engine
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What a migration did. `backup` is the copy of a SQLite file that existed before."""
+
+    before: str | None
+    after: str
+    backup: Path | None = None
+
+
+def folder() -> Path:
+    """Where the migrations lie: in the package once installed, in the repository before."""
+    packaged = Path(__file__).parents[1] / "migrations"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "migrations"
+
+
+def alembic_config() -> AlembicConfig:
+    """Alembic's view of the migrations, without any ini file."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(folder()).replace("%", "%%"))
+    return config
+
+
+def head() -> str:
+    """The revision this program needs."""
+    found = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert found is not None  # a program without a migration would not have a table
+    return found
+
+
+def current(connection: Connection) -> str | None:
+    """The revision the database is at, None if it has none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def require_head(connection: Connection, where: str) -> None:
+    """Raise `SchemaMismatch` unless the database is at the revision this program needs."""
+    here, needed = current(connection), head()
+    if here == needed:
+        return
+    if here is None:
+        raise SchemaMismatch(f"database {where} has no syncd schema yet, this program needs {needed}", "run `syncd migrate`")
+    raise _newer(where, here, needed) if not _knows(here) else SchemaMismatch(
+        f"database {where}: schema is at {here}, this program needs {needed}", "run `syncd migrate`"
+    )
+
+
+def _newer(where: str, here: str, needed: str) -> SchemaMismatch:
+    return SchemaMismatch(
+        f"database {where}: schema is at {here}, which this program does not know (it needs {needed})",
+        "a newer syncd has migrated it; upgrade this one",
+    )
+
+
+def _knows(revision: str) -> bool:
+    return any(script.revision == revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
+
+
+def migrate(url: str, to: str = "head") -> Migrated:
+    """Bring the database to a revision, forward only. Raises `SchemaMismatch` where it is newer than this program.
+
+    Hold the process lock around it.
+    """
+    migrator = engine.writer(url, foreign_keys=False)
+    try:
+        with engine.faults(engine.shown_url(url)):
+            with migrator.connect() as connection:
+                before = current(connection)
+            if before is not None and not _knows(before):
+                raise _newer(engine.shown_url(url), before, head())
+            target = _resolve(to, before)
+            if before == target and _has_views(migrator):
+                return Migrated(before, target)
+            backup = _back_up(url, before)
+            with migrator.begin() as connection:
+                _drop_views(connection)
+                _upgrade(connection, target)
+                if target == head():
+                    _create_views(connection)
+            return Migrated(before, target, backup)
+    finally:
+        migrator.dispose()
+
+
+def _resolve(to: str, before: str | None) -> str:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    wanted = head() if to == "head" else to
+    known = [script.revision for script in scripts.walk_revisions()]  # newest first
+    if wanted not in known:
+        raise StoreError(f"there is no schema revision {to!r}", f"known: {', '.join(known)}")
+    if before is not None and known.index(wanted) > known.index(before):
+        raise StoreError(f"schema is at {before}, which is newer than {wanted}", "migrations go forward only; restore a backup to go back")
+    return wanted
+
+
+def _back_up(url: str, before: str | None) -> Path | None:
+    """Copy the file as it is, beside itself, if it holds a schema already."""
+    if before is None or not engine.is_sqlite(url):
+        return None
+    path = engine.sqlite_path(url)
+    backup = path.with_name(f"{path.name}.{before}.bak")
+    source, target = sqlite3.connect(path), sqlite3.connect(backup)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
+        target.close()
+    return backup
+
+
+def _upgrade(connection: Connection, target: str) -> None:
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, target)
+    if connection.dialect.name == "sqlite" and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()):
+        raise StoreError(f"the migration would leave {len(broken)} rows without what they refer to", "nothing was changed; report this as a bug")
+
+
+def view_names(dialect: str) -> list[str]:
+    """The views, in the order in which they are created (a later one may use an earlier one)."""
+    return [path.stem.partition("-")[2] for path in _view_files(dialect)]
+
+
+def _view_files(dialect: str) -> list[Path]:
+    return sorted((folder() / "views" / dialect).glob("*.sql"))
+
+
+def _has_views(migrator: Engine) -> bool:
+    with migrator.connect() as connection:
+        return set(inspect(connection).get_view_names()) >= set(view_names(migrator.dialect.name))
+
+
+def _drop_views(connection: Connection) -> None:
+    for name in reversed(view_names(connection.dialect.name)):
+        connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
+
+
+def _create_views(connection: Connection) -> None:
+    for path in _view_files(connection.dialect.name):
+        connection.exec_driver_sql(path.read_text("utf-8"))
+
