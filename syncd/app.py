@@ -1,0 +1,114 @@
+"""The composition root: every part is made here, once, from a configuration.
+
+The transport and the clock are the only doors to the outside world, so a test that gives its own holds all of it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TextIO
+
+from syncd.config import Config
+from syncd.core.changes import Policy
+from syncd.core.judge import Judgement
+from syncd.core.routing import KeyFacts
+from syncd.fetch import Fetcher
+from syncd.outbox import Outbox
+from syncd.poll import Poller, Target
+from syncd.service import Service
+from syncd.sinks.console import ConsoleSink
+from syncd.store import Store
+
+if TYPE_CHECKING:
+    import httpx
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything that works together, made and not yet started."""
+
+    config: Config
+    store: Store
+    poller: Poller
+    outbox: Outbox
+    targets: tuple[Target, ...]
+    clock: Clock
+
+    def register(self) -> None:
+        """Write the configuration's keys into the database."""
+        self.store.register([target.facts for target in self.targets], self.clock())
+
+    def service(self) -> Service:
+        """The daemon over these parts."""
+        return Service(
+            poller=self.poller,
+            outbox=self.outbox,
+            targets=self.targets,
+            intervals={key.name: key.interval for key in self.config.keys},
+            workers=self.config.schedule.max_concurrent,
+            clock=self.clock,
+        )
+
+
+@contextmanager
+def build(
+    config: Config, *, transport: httpx.BaseTransport | None = None, clock: Clock = utc_now, stdout: TextIO | None = None
+) -> Iterator[App]:
+    """Put the parts together; leaving the block closes them. The database must be at this program's schema."""
+    store = Store(config.database.url)
+    fetcher = Fetcher(
+        timeout=config.vendor.timeout,
+        max_response=config.vendor.max_response,
+        connections=config.schedule.max_concurrent,
+        clock=clock,
+        transport=transport,
+    )
+    try:
+        store.open()
+        yield _assemble(config, store, fetcher, clock, stdout or sys.stdout)
+    finally:
+        fetcher.close()
+        store.close()
+
+
+def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, stdout: TextIO) -> App:
+    rules = config.rules
+    policy = Policy(unknown_params=rules.unknown_params, required_with_default=rules.required_with_default)
+    judgement = Judgement(routes=config.routes, record_only=tuple(rules.record_only))
+    targets = tuple(
+        Target(KeyFacts(key.name, key.account, key.base_url, key.labels, key.secret.fingerprint), key.secret) for key in config.keys
+    )
+    outbox = Outbox(
+        store=store,
+        sinks={"console": ConsoleSink(stdout)},
+        routes=config.routes,
+        keys={target.facts.name: target.facts for target in targets},
+        clock=clock,
+        new_id=lambda: delivery_id(clock()),
+    )
+    return App(config, store, Poller(fetcher.get, store, policy, judgement), outbox, targets, clock)
+
+
+# Crockford's alphabet: no letter that looks like a digit, so an id can be read out aloud.
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def delivery_id(now: datetime) -> str:
+    """A short id whose order is the order of time: nine letters of milliseconds and six of chance."""
+    stamp, letters = int(now.timestamp() * 1000), []
+    for _ in range(9):
+        stamp, rest = divmod(stamp, 32)
+        letters.append(_ALPHABET[rest])
+    return "dlv_" + "".join(reversed(letters)) + "".join(secrets.choice(_ALPHABET) for _ in range(6))
