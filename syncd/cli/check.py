@@ -1,0 +1,112 @@
+"""The command that tells whether an installation is right: check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syncd.cli.common import load
+from syncd.errors import SchemaMismatch, StoreError
+
+if TYPE_CHECKING:
+    from syncd.config import Config
+
+# One event of each sort that people want to hear of.
+_SORTS = {
+    "an unlocked model": ("model.added", "additive"),
+    "a raised price": ("credits.band.raised", "risky"),
+    "a parameter that breaks requests": ("param.removed", "breaking"),
+    "a rejected key": ("access.rejected", "breaking"),
+    "a vendor out of reach": ("vendor.unreachable", "risky"),
+}
+
+
+def check(
+    ctx: typer.Context,
+    online: Annotated[bool, typer.Option("--online", help="Also ask the vendor with every key.")] = False,  # noqa: FBT002
+) -> None:
+    """Validate the configuration, resolve every secret, reach the database, and warn where nobody would be told.
+
+    Exits 1 if something must be put right, 2 if the configuration cannot be used at all.
+    """
+    config = load(ctx.obj)
+    typer.echo(f"configuration  {config.source}")
+    fine = all([*_database(config), *_keys(config), *_routes(config), *(_vendor(config) if online else [])])
+    typer.echo("all is well" if fine else "something must be put right, see above")
+    raise typer.Exit(0 if fine else 1)
+
+
+def _database(config: Config) -> list[bool]:
+    from syncd.store import Store, engine
+
+    where = engine.shown_url(config.database.url)
+    if engine.is_sqlite(config.database.url) and not engine.sqlite_path(config.database.url).exists():
+        try:
+            engine.check_place(engine.sqlite_path(config.database.url))
+        except StoreError as error:
+            typer.echo(f"database       ! {error}")
+            return [False]
+        typer.echo(f"database       {where}: new, `syncd run` creates it")
+        return [True]
+    try:
+        store = Store(config.database.url)
+        try:
+            store.open()
+        finally:
+            store.close()
+    except SchemaMismatch as error:
+        typer.echo(f"database       ! {error}")
+        return [config.database.auto_migrate and "run `syncd migrate`" in error.hint]
+    except StoreError as error:
+        typer.echo(f"database       ! {error}")
+        return [False]
+    typer.echo(f"database       {where}: reached, its schema is right")
+    return [True]
+
+
+def _keys(config: Config) -> list[bool]:
+    for key in config.keys:
+        typer.echo(f"key            {key.name} (fingerprint {key.secret.fingerprint}, account {key.account}, every {key.interval})")
+    return [True]
+
+
+def _routes(config: Config) -> list[bool]:
+    from syncd.core.routing import Event, KeyFacts, matches
+
+    if not config.routes:
+        typer.echo("routes         ! none, so nobody is told anything: add [[routes]]")
+        return [False]
+    for route in config.routes:
+        typer.echo(f"route          {route.name} -> {route.to}")
+    for sort, (kind, severity) in _SORTS.items():
+        deaf = [
+            key.name
+            for key in config.keys
+            if not any(
+                matches(route, Event(kind, severity, KeyFacts(key.name, key.account, key.base_url, key.labels)))  # type: ignore[arg-type]
+                for route in config.routes
+            )
+        ]
+        if deaf:
+            typer.echo(f"warning        no route can match {sort} of {', '.join(deaf)}")
+    return [True]
+
+
+def _vendor(config: Config) -> list[bool]:
+    from syncd.app import utc_now
+    from syncd.core.catalog import Memo
+    from syncd.core.reading import Listing, Same, explain
+    from syncd.fetch import Fetcher
+    from syncd.providers import vivix
+
+    found = []
+    with Fetcher(timeout=config.vendor.timeout, max_response=config.vendor.max_response, connections=1, clock=utc_now) as fetcher:
+        for key in config.keys:
+            reading = vivix.read(fetcher.get(vivix.request(key.base_url, key.secret)), None, Memo())
+            good = isinstance(reading, Listing)
+            said = f"{len(reading.catalog.models)} models" if isinstance(reading, Listing) else ""
+            said = said or ("" if isinstance(reading, Listing | Same) else f"! {explain(reading)}")
+            typer.echo(f"vendor         {key.name} at {key.base_url}: {said}")
+            found.append(good)
+    return found

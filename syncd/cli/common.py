@@ -1,0 +1,76 @@
+"""What commands share: the options before the command's name, and how the configuration and the database are opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from syncd.errors import SyncdError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from syncd.config import Config
+
+
+class LogLevel(StrEnum):
+    """Levels of the log, most first."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    auto = "auto"
+    text = "text"
+    json = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options before the command's name."""
+
+    config: Path | None
+    log_level: LogLevel
+    log_format: LogFormat
+    debug: bool
+
+
+def load(options: Options) -> Config:
+    """Find and read the configuration, and switch logging on."""
+    from syncd import config
+    from syncd.cli import logs
+    from syncd.core.rules import KINDS
+
+    logs.configure(options.log_level, options.log_format)
+    here = Path.cwd()
+    found = config.find(str(options.config) if options.config is not None else None, os.environ, here)
+    return config.load(found, os.environ, here, known_kinds=KINDS)
+
+
+@contextmanager
+def reading(options: Options) -> Iterator[Connection]:
+    """The database of the configuration, for questions only. Never migrates."""
+    from syncd.store import Store
+
+    store = Store(load(options).database.url)
+    try:
+        store.open()
+        with store.read() as connection:
+            yield connection
+    finally:
+        store.close()
+
+
+def one_line(error: SyncdError) -> str:
+    """An error for people: what, where, and what to do."""
+    return f"syncd: {error}"
