@@ -5,8 +5,8 @@ SELECT
     c.kind,
     c.severity,
     k.name AS key_name,
-    CASE WHEN c.subject LIKE 'account:%' THEN substr(c.subject, 9) ELSE k.account END AS account,
-    CASE WHEN c.subject LIKE 'destination:%' THEN substr(c.subject, 13) END AS destination,
+    CASE WHEN substr(c.subject, 1, 8) = 'account:' THEN substr(c.subject, 9) ELSE k.account END AS account,
+    CASE WHEN substr(c.subject, 1, 12) = 'destination:' THEN substr(c.subject, 13) END AS destination,
     c.opened_at,
     c.closed_at,
     c.detail AS detail
