@@ -1,5 +1,8 @@
 """What commands share: the options before the command's name, and how the configuration and the database are opened."""
 
+# Why imports stand inside the functions: syncd/cli/__init__.py.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 import os
@@ -45,8 +48,8 @@ class Options:
     debug: bool
 
 
-def load(options: Options) -> Config:
-    """Find and read the configuration, and switch logging on."""
+def load(options: Options, *, secrets: bool = True) -> Config:
+    """Find and read the configuration, and switch logging on. Without `secrets` no key is looked up: they are empty."""
     from syncd import config
     from syncd.cli import logs
     from syncd.core.rules import KINDS
@@ -54,15 +57,18 @@ def load(options: Options) -> Config:
     logs.configure(options.log_level, options.log_format)
     here = Path.cwd()
     found = config.find(str(options.config) if options.config is not None else None, os.environ, here)
-    return config.load(found, os.environ, here, known_kinds=KINDS)
+    return config.load(found, os.environ, here, known_kinds=KINDS, secrets=secrets)
 
 
 @contextmanager
 def reading(options: Options) -> Iterator[Connection]:
-    """The database of the configuration, for questions only. Never migrates."""
+    """The database of the configuration, for questions only. Never migrates.
+
+    Needs no secret: under systemd the credentials are not there for whoever asks from a shell.
+    """
     from syncd.store import Store
 
-    store = Store(load(options).database.url)
+    store = Store(load(options, secrets=False).database.url)
     try:
         store.open()
         with store.read() as connection:

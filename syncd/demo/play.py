@@ -1,12 +1,14 @@
 """The demonstration: the real daemon, a simulated vendor that follows a script, and what to look at afterwards.
 
-    vendor (simulated, on loopback) <── polls, once a second ── daemon ──> alerts on the console
-        │ follows SCRIPT                                          └──────> a SQLite file
+vendor (simulated, on loopback) <── polls, once a second ── daemon ──> alerts on the console
+    │ follows SCRIPT                                          └──────> a SQLite file
 """
 
 from __future__ import annotations
 
+import shlex
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from syncd.app import build
 from syncd.config import Config, Database, Key, Rules, Schedule, Vendor
@@ -50,7 +52,11 @@ def _remove_value(account: Account) -> None:
 
 
 def _require(account: Account) -> None:
-    _model(account, "wan-2.7-text-to-video")["params"]["resolution"] = {"type": "enum", "values": ["720p", "1080p"], "required": True}
+    _model(account, "wan-2.7-text-to-video")["params"]["resolution"] = {
+        "type": "enum",
+        "values": ["720p", "1080p"],
+        "required": True,
+    }
 
 
 def _revoke(account: Account) -> None:
@@ -67,7 +73,7 @@ def _restore(account: Account) -> None:
     account.answer = None
 
 
-def _model(account: Account, slug: str) -> dict[str, object]:
+def _model(account: Account, slug: str) -> dict[str, Any]:
     return next(model for model in account.models if model["slug"] == slug)
 
 
@@ -83,7 +89,7 @@ SCRIPT: Final = (
 QUERIES: Final = (
     "SELECT detected_at, severity, summary FROM change_log WHERE state <> 'baseline'",
     "SELECT slug, credits_min, credits_max, valid_from, valid_to FROM credit_history WHERE slug LIKE 'wan-%'",
-    "SELECT param, spec, valid_from, valid_to FROM param_history WHERE slug = 'wan-2.7-text-to-video' ORDER BY param, valid_from",
+    "SELECT param, spec, valid_from, valid_to FROM param_history WHERE slug = 'wan-2.7-text-to-video' ORDER BY 1, 3",
 )
 
 
@@ -93,7 +99,8 @@ def run(file: Path, seconds: float, say: Callable[[str], None]) -> None:
         account = vendor.keys[_KEY.reveal()] = Account(models=sample_models())
         config = _config(file, vendor.base_url)
         schema.migrate(config.database.url)
-        say(f"syncd demo: a simulated vendor at {vendor.base_url}, nothing here is real. Alerts follow, for {seconds:g} seconds.\n")
+        say(f"syncd demo: a simulated vendor at {vendor.base_url}, nothing here is real.")
+        say(f"Alerts follow, for {seconds:g} seconds.\n")
         with build(config) as app:
             app.register()
             service = app.service()
@@ -101,9 +108,19 @@ def run(file: Path, seconds: float, say: Callable[[str], None]) -> None:
                 service.run({})
             with app.store.read() as connection:
                 total = queries.totals(connection)
-    say(f"{total['polls']} polls, {total['changes']} changes, {total['alerts']} alerts. The history is in {file}\nTry:\n")
+    say(f"{total['polls']} polls, {total['changes']} changes, {total['alerts']} alerts. The history is in {file}")
+    say("Try:\n")
     for query in QUERIES:
         say(f'  sqlite3 -box {file.name} "{query}"')
+    # Not everybody has the sqlite3 program; everybody who reads this has syncd.
+    say(f'  SYNCD_DATABASE_URL=sqlite:///{file.name} {_program()} sql "{QUERIES[0]}"')
+
+
+def _program() -> str:
+    """How this process was started, to be typed again."""
+    if Path(sys.argv[0]).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m syncd"
+    return shlex.quote(sys.argv[0])
 
 
 def _config(file: Path, base_url: str) -> Config:
@@ -120,7 +137,9 @@ def _config(file: Path, base_url: str) -> Config:
 
 
 @contextmanager
-def _playing(vendor: SimulatedVendor, account: Account, service: Service, seconds: float, say: Callable[[str], None]) -> Iterator[None]:
+def _playing(
+    vendor: SimulatedVendor, account: Account, service: Service, seconds: float, say: Callable[[str], None]
+) -> Iterator[None]:
     """The script, on a thread of its own, which also ends the daemon."""
     over = threading.Event()
     deadline = time.monotonic() + seconds
@@ -147,7 +166,10 @@ def _playing(vendor: SimulatedVendor, account: Account, service: Service, second
 @contextmanager
 def _stopped_by_signals(service: Service) -> Iterator[None]:
     """Ctrl-C ends the demo as it ends the daemon: in order."""
-    earlier = {number: signal.signal(number, lambda _number, _frame: service.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    earlier = {
+        number: signal.signal(number, lambda _number, _frame: service.stop())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:

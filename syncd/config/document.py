@@ -1,0 +1,112 @@
+"""What was written, before anybody asks what it means: a TOML file as tables, or the environment in its place."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from syncd.config.files import content, usual_places
+from syncd.config.problems import Loc, Refused, scrubbed
+from syncd.config.secrets import LITERAL_HINT, LITERAL_KEY, LITERAL_MESSAGE
+from syncd.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What was read: `tables` holds no literal key any more; `faults`: where, what, what to do."""
+
+    source: str
+    folder: Path  # relative `file:` secrets start here
+    tables: dict[str, Any]
+    faults: tuple[tuple[Loc | str, str, str], ...] = ()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether there is a file to point at."""
+        return self.source != _ENVIRONMENT
+
+
+_ENVIRONMENT = "environment"
+
+# Room for a hundred thousand keys; a device file that never ends stops here.
+_LARGEST_FILE = 32 * 1024**2
+
+
+def read(path: Path) -> Document:
+    """The tables of this file."""
+    source = str(path)
+    try:
+        tables = _toml(content(path, _LARGEST_FILE))
+    except Refused as refused:
+        raise ConfigError(source, (Problem("file", refused.message, refused.hint),)) from None
+    if isinstance(tables, Problem):
+        raise ConfigError(source, (tables,))
+    literals: list[Loc] = []
+    cleared = _without_literal_keys(tables, (), literals)
+    return Document(source, path.parent, cleared, tuple((loc, LITERAL_MESSAGE, LITERAL_HINT) for loc in literals))
+
+
+def _toml(content: bytes) -> dict[str, Any] | Problem:
+    # The problem is returned, not raised: the library's own error holds the text and would be carried along.
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"), parse_float=Decimal)  # editors on Windows put a mark there
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return Problem(f"line {line}", "is not UTF-8", "save the file as UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        # "Invalid value (at line 3, column 14)", "(at end of document)". Some messages name a setting: hence scrubbed.
+        what, _, where = str(error).rpartition(" (at ")
+        hint = "text needs quotes, a table its brackets, a list its commas"
+        return Problem(where.rstrip(")"), f"TOML syntax: {scrubbed(what)}", hint)
+    except (ValueError, ArithmeticError, RecursionError):  # thousands of digits, a huge exponent, a thousand brackets
+        return Problem("file", "cannot be read as TOML", "a number is too long or lists are nested too deep")
+
+
+def _without_literal_keys(value: Any, loc: Loc, found: list[Loc]) -> Any:  # noqa: ANN401 - any TOML value
+    """The same value with every literal key emptied, so that nothing later can show or store one."""
+    if isinstance(value, str) and LITERAL_KEY.search(value):
+        found.append(loc)
+        return ""
+    if isinstance(value, list):
+        return [_without_literal_keys(item, (*loc, number), found) for number, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    found.extend(loc for name in value if LITERAL_KEY.search(name))
+    return {
+        name: _without_literal_keys(item, (*loc, name), found)
+        for name, item in value.items()
+        if not LITERAL_KEY.search(name)
+    }
+
+
+_ONE_KEY = {"name": "default", "secret": "env:VIVIX_KEY"}
+_ROUTE = {"name": "everything", "to": "console"}
+
+
+def without_file(environ: Mapping[str, str], cwd: Path, *, secrets: bool) -> Document:
+    """The start without a file: one key, everything to the console. To read, knowing the database is enough."""
+    key = bool(environ.get("VIVIX_KEY"))
+    if not key and (secrets or not environ.get("SYNCD_DATABASE_URL")):
+        raise ConfigError("configuration", (_nothing_to_start_with(environ, cwd, secrets=secrets),))
+    slack = [
+        name for name in ("SLACK_WEBHOOK_URL", "SLACK_BOT_TOKEN", "SLACK_CHANNEL") if environ.get(name) and secrets
+    ]
+    faults = [
+        (f"${name}", "this version can only alert to the console", "unset it, or write a configuration file")
+        for name in slack
+    ]
+    return Document(_ENVIRONMENT, cwd, {"keys": [_ONE_KEY] if key else [], "routes": [_ROUTE]}, tuple(faults))
+
+
+def _nothing_to_start_with(environ: Mapping[str, str], cwd: Path, *, secrets: bool) -> Problem:
+    looked = ", ".join(str(place) for place in usual_places(environ, cwd))
+    missing, hint = (
+        ("VIVIX_KEY", "set VIVIX_KEY to start at once, or copy config.example.toml to config.toml")
+        if secrets
+        else ("SYNCD_DATABASE_URL", "name the file with --config, or the database with SYNCD_DATABASE_URL")
+    )
+    return Problem("file", f"there is none (looked for {looked}) and {missing} is not set", hint)

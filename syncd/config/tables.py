@@ -1,0 +1,109 @@
+"""The tables of the file. A setting is known if and only if it stands here; docs/configuration.md describes each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+
+from syncd.config import fields
+from syncd.core.rules import Severity
+
+Name = Annotated[str, AfterValidator(fields.name)]
+Interval = Annotated[timedelta, PlainValidator(fields.interval)]
+BaseUrl = Annotated[str, PlainValidator(fields.base_url)]
+Globs = list[Annotated[str, Field(min_length=1)]]
+Matcher = Annotated[Globs, Field(min_length=1)]
+Labels = dict[str, str]
+
+
+class Table(BaseModel):
+    """Nothing unknown, nothing converted."""
+
+    # hide_input_in_errors: no text of pydantic is shown, but should one ever be, it must not quote a secret.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class DatabaseTable(Table):
+    """[database]."""
+
+    url: str
+    auto_migrate: bool
+
+
+class VendorTable(Table):
+    """[vendor]."""
+
+    base_url: BaseUrl
+    timeout: Annotated[timedelta, PlainValidator(fields.timeout)]
+    max_response: Annotated[int, PlainValidator(fields.response_size)]
+
+
+class ScheduleTable(Table):
+    """[schedule]."""
+
+    interval: Interval
+    max_concurrent: Annotated[int, Field(ge=1, le=32)]
+
+
+class RulesTable(Table):
+    """[rules]."""
+
+    record_only: Globs
+    unknown_params: Literal["reject", "ignore"]
+    required_with_default: Literal["breaking", "risky"]
+
+
+class KeyTable(Table):
+    """One of [[keys]]. What it leaves out it takes from [vendor], [schedule] and its own name."""
+
+    name: Name
+    secret: str
+    account: Name | None = None
+    interval: Interval | None = None
+    base_url: BaseUrl | None = None
+    labels: Labels = Field(default_factory=dict)
+
+
+class RouteTable(Table):
+    """One of [[routes]]. A matcher that is left out matches everything."""
+
+    name: Annotated[str, AfterValidator(fields.route_name)]
+    to: Literal["console"]
+    kinds: Matcher | None = None
+    keys: Matcher | None = None
+    labels: Annotated[Labels, Field(min_length=1)] | None = None
+    models: Matcher | None = None
+    categories: Matcher | None = None
+    min_severity: Severity | None = None
+    min_percent: Annotated[Decimal, PlainValidator(fields.percent)] | None = None
+
+
+class File(Table):
+    """The whole file."""
+
+    database: DatabaseTable
+    vendor: VendorTable
+    schedule: ScheduleTable
+    rules: RulesTable
+    keys: list[KeyTable]
+    routes: list[RouteTable]
+
+
+# What stands in a file that says nothing, in the file's own words.
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "database": {"url": "sqlite:///syncd.db", "auto_migrate": True},
+    "vendor": {"base_url": "https://getvivix.com", "timeout": "20s", "max_response": "16MiB"},
+    "schedule": {"interval": "15m", "max_concurrent": 16},
+    "rules": {"record_only": [], "unknown_params": "reject", "required_with_default": "breaking"},
+}
+
+
+def settings() -> dict[str, tuple[str, ...]]:
+    """Every table this version knows and the settings in it; the documentation is tested against it."""
+    # Of list[KeyTable] the KeyTable.
+    models = {table: (*get_args(field.annotation), field.annotation)[0] for table, field in File.model_fields.items()}
+    return {table: tuple(model.model_fields) for table, model in models.items() if model is not None}

@@ -1,0 +1,70 @@
+"""What the rest of the program sees of the configuration: plain, frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from syncd.core.routing import Route
+from syncd.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where history is kept. The URL may hold a password, so it is left out of the `repr`."""
+
+    url: str = field(repr=False)
+    auto_migrate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """How the vendor is asked. `timeout` is seconds for the whole request, `max_response` is bytes."""
+
+    base_url: str
+    timeout: float
+    max_response: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How often, and how many at once."""
+
+    interval: timedelta
+    max_concurrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key to watch. `name` is its identity in history; `interval` and `base_url` are its own or inherited."""
+
+    name: str
+    secret: Secret
+    account: str
+    interval: timedelta
+    base_url: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How changes are judged."""
+
+    record_only: tuple[str, ...]
+    unknown_params: Literal["reject", "ignore"]
+    required_with_default: Literal["breaking", "risky"]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that is configured. `source` is the path of the file, or ``environment``."""
+
+    source: str
+    database: Database
+    vendor: Vendor
+    schedule: Schedule
+    keys: tuple[Key, ...]
+    routes: tuple[Route, ...]
+    rules: Rules
