@@ -117,9 +117,10 @@ def is_heading(block: Block | None) -> bool:
 
 
 def _apart(previous: Block | None, block: Block) -> bool:
-    if previous is None or is_heading(previous):
-        return is_heading(block) or isinstance(block, Table | Code)
-    return is_heading(block) or isinstance(block, Table | Code) or isinstance(previous, Table | Code)
+    """Whether a blank line stands between the two; code follows the sentence that announces it without one."""
+    if is_heading(block) or isinstance(block, Table) or isinstance(previous, Table | Code):
+        return not is_heading(previous)
+    return isinstance(block, Code) and not isinstance(previous, Paragraph)
 
 
 def _lines(block: Block) -> Iterator[str]:

@@ -45,7 +45,7 @@ def shown(value: Json, limit: int = 80) -> str:
 
 def number(value: int | Decimal) -> str:
     """Groups of three behind a narrow no-break space from 10,000 upwards: 9999, 12 847. Very long ones: ≈ 1.23e+40."""
-    text = format(value, "f")
+    text = str(value) if isinstance(value, int) else format(value, "f")  # "f" would make a float of an int
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     if len(text) > _MOST_DIGITS:
@@ -73,7 +73,7 @@ def duration(span: timedelta) -> str:
     """The two greatest units: 3 h 12 m, 5 d 1 h, 40 s."""
     seconds = max(0, round(span.total_seconds()))
     units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-    parts = []
+    parts: list[str] = []
     for name, size in units:
         if (amount := seconds // size) or (name == "s" and not parts):
             parts.append(f"{amount} {name}")

@@ -160,18 +160,19 @@ _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 def _split(body: bytes) -> tuple[Mapping[str, Json], bytes | None, tuple[Note, ...]]:
     """The decoded envelope (its ``models`` left out), the text of the list of models if there is one, and notes."""
-    body = body.removeprefix(codecs.BOM_UTF8)
+    plain = body.removeprefix(codecs.BOM_UTF8)
     try:
-        raw = _ENVELOPE.decode(body).get("models")
+        raw = _ENVELOPE.decode(plain).get("models")
         models = b"" if raw is None else bytes(raw)
         # A text with a quote in it cannot stand inside a JSON string, so the first place it is found is the list itself
         # or an equal one; which, the check on the decoded rest tells.
         if models.startswith(b"[") and b'"' in models:
-            decoded = decode(body.replace(models, b"null", 1))
+            decoded = decode(plain.replace(models, b"null", 1))
             if decoded.value.get("models", "") is None and "/models" not in {note.place for note in decoded.notes}:
                 return decoded.value, models, decoded.notes
-    except (msgspec.MsgspecError, UnreadableError, RecursionError):
-        pass  # the careful decoder will say what is wrong, and where
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        # ValueError: a key that is not UTF-8, or what `decode` refuses. The careful decoder says what, and where.
+        pass
     return _split_carefully(body)
 
 
