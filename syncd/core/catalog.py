@@ -1,6 +1,6 @@
 """A catalogue as values: what one key can call, addressed by content.
 
-    raw texts of models --describe--> ModelText(slug, digest)      memoised: most texts are the same for every key and poll
+    raw texts of models --describe--> ModelText(slug, digest)      memoised: most texts are the same at every poll
     parts               --assemble--> Catalog(digest, models by slug)
 
 A slug listed twice with the same content counts once. With different contents both are kept, in an order that does not
@@ -34,7 +34,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class ModelText:
-    """What there is to know of one model's text without keeping it. `slug` is None where it has none that can be a key."""
+    """What there is to know of one model's text without keeping it. `slug` is None where none can be a key."""
 
     slug: str | None
     digest: str
@@ -46,9 +46,9 @@ class ModelText:
 class Catalog:
     """Everything one good answer says, but the balance.
 
-    `account` holds the top-level fields other than ``models`` and ``credits_balance``: the balance moves with every call
-    and is no part of the state. `digest` addresses the whole state. `complete` is false where the answer hints that
-    there is more than it lists; then the absence of a model proves nothing.
+    `account` holds the top-level fields other than ``models`` and ``credits_balance``: the balance moves with every
+    call and is no part of the state. `digest` addresses the whole state. `complete` is false where the answer hints
+    that there is more than it lists; then the absence of a model proves nothing.
     """
 
     digest: str
@@ -62,8 +62,8 @@ class Catalog:
 class Memo:
     """Remembers the description of each distinct model text, by hash, for every key together.
 
-    A plain dict is enough between threads: the same text always gives the same description. Past `limit` texts it starts
-    anew, so a vendor who changes every model at every poll cannot fill the memory.
+    A plain dict is enough between threads: the same text always gives the same description. Past `limit` texts it
+    starts anew, so a vendor who changes every model at every poll cannot fill the memory.
     """
 
     limit: int = 20_000

@@ -1,8 +1,8 @@
-"""Layer 2 of the diff: from operations to changes that people understand, each with a severity and, if breaking, a proof.
+"""Layer 2 of the diff: from operations to changes for people, each with a severity and a proof if it breaks.
 
     ops --SCOPES--> groups by what they are about --FAMILIES--> changes (id from `core.rules`)
                                                       |
-                                                      +-- severity where the rule leaves it open: the theorem of `core.compat`
+                                                      +-- severity where the rule leaves it open: `core.compat`
 
 A change of one attribute k is breaking exactly if some value that the old spec admits is refused by k alone:
 
@@ -10,6 +10,8 @@ A change of one attribute k is breaking exactly if some value that the old spec 
            additive       if not, and D_new ⊄ C_k(old)
            informational  if neither
            risky          if it cannot be decided
+
+Whether a step counts from zero or from the minimum the vendor does not say: what breaks under either reading breaks.
 
 Only processes data.
 """
@@ -21,10 +23,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final, Literal, TypeAlias
 
 from syncd.core import compat, credits
-from syncd.core.canon import MISSING, Json, Missing, Path, canonical, is_number, pointer, same
+from syncd.core.canon import MISSING, Json, Missing, Path, canonical, is_number, pointer
 from syncd.core.catalog import Catalog, Listed
 from syncd.core.compat import Constraint, Domain, Escape
 from syncd.core.ops import Op, Reordered, Set, ValueAdded, ValueRemoved, ops
@@ -43,8 +46,9 @@ class Policy:
 class Change:
     """One difference between two catalogues.
 
-    `path` leads to it in the canonical document. `before` and `after` are JSON values or MISSING. `witness` is a request
-    body that was accepted and no longer is. `decided` is false where it cannot be known whether requests break.
+    `path` leads to it in the canonical document. `before` and `after` are JSON values or MISSING. `witness` is a
+    request body that was accepted and no longer is; a breaking change of parameters has one, unless it would hold a
+    text too long to show. `decided` is false where it cannot be known whether requests break.
     """
 
     kind: str
@@ -112,20 +116,36 @@ def _arrived(slug: str, new: Listed, gone: Listed | None, policy: Policy) -> lis
 
 def _whole_model(kind: str, slug: str, before: Json | Missing, after: Json | Missing, **detail: Json) -> Change:
     path = ("models", slug)
-    severity = RULES[kind].severity
-    assert severity is not None  # whole-model rules state theirs
     category = category_of(before if after is MISSING else after)
-    return Change(kind, path, severity, before, after, slug, category, detail=detail, ops=(Set(path, before, after),))
+    return Change(
+        kind, path, _stated(kind), before, after, slug, category, detail=detail, ops=(Set(path, before, after),)
+    )
+
+
+def _stated(kind: str) -> Severity:
+    severity = RULES[kind].severity
+    if severity is None:
+        raise ValueError(f"the severity of {kind} is derived")
+    return severity
 
 
 def category_of(body: Json | Missing) -> str | None:
     """The category a model's body states (the first body's, where contents conflict)."""
     first = body[0] if isinstance(body, list) and body else body
-    category = first.get("category") if isinstance(first, Mapping) else None
+    category = first.get("category") if isinstance(first, dict) else None
     return category if isinstance(category, str) else None
 
 
 # --- from operations to groups -------------------------------------------------------------------------------------
+
+
+Request: TypeAlias = dict[str, Any]
+# The smallest request of the old schema under a reading of the grid (at the minimum, or not); None if there is none.
+Minimal: TypeAlias = Callable[[bool], Mapping[str, Json | Missing] | None]
+
+
+def _no_params(_: bool) -> Mapping[str, Json | Missing]:  # noqa: FBT001 - called with the reading alone
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +158,7 @@ class Group:
     new: Mapping[str, Json]
     policy: Policy
     slug: str | None = None
+    minimal: Minimal = _no_params
 
     @property
     def before(self) -> Json | Missing:
@@ -163,13 +184,11 @@ class Group:
         params = (self.old if side == "old" else self.new).get("params")
         return params.get(self.param) if isinstance(params, dict) else None
 
-    def change(self, kind: str, severity: Severity | None = None, **more: Any) -> Change:
+    def change(self, kind: str, severity: Severity | None = None, **more: Any) -> Change:  # noqa: ANN401 - fields of Change
         """A change of this group; severity as given or as the rule states."""
-        stated = severity or RULES[kind].severity
-        assert stated is not None, kind
         values = {"before": self.before, "after": self.after, "ops": self.ops, **more}
         category = None if self.slug is None else category_of(self.new)
-        return Change(kind, self.path, stated, slug=self.slug, category=category, **values)
+        return Change(kind, self.path, severity or _stated(kind), slug=self.slug, category=category, **values)
 
 
 def _at(node: Json, path: Path) -> Json | Missing:
@@ -182,74 +201,94 @@ def _at(node: Json, path: Path) -> Json | Missing:
 
 Family: TypeAlias = Callable[[Group], Iterable[Change]]
 
+# /models/{slug}/params/{name} and one attribute more.
+_SPEC_DEPTH: Final = 4
 
-def _group(
-    found: Iterable[Op], old: Mapping[str, Json], new: Mapping[str, Json], policy: Policy, slug: str | None
-) -> Iterator[Change]:
+
+def _group(found: Iterable[Op], whole: Group) -> Iterator[Change]:
+    """The changes behind operations on the two sides that `whole` holds."""
     grouped: dict[tuple[Path, Family], list[Op]] = {}
     listed = list(found)
-    retyped = {op.path[:4] for op in listed if len(op.path) == 5 and op.path[4] == "type"}
+    retyped = {op.path[:_SPEC_DEPTH] for op in listed if _attribute(op) == "type"}
     for op in listed:
-        if op.path[:4] in retyped and len(op.path) >= 5 and op.path[4] in compat.CONSTRAINTS:
+        if _attribute(op) in compat.CONSTRAINTS and op.path[:_SPEC_DEPTH] in retyped:
             # The change of type owns every constraint of its parameter, so that nothing is told twice.
-            where, family = (*op.path[:4], "type"), _type
+            about: tuple[Path, Family] = (*op.path[:_SPEC_DEPTH], "type"), _type
         else:
-            where, family = _scope(op.path)
-        grouped.setdefault((where, family), []).append(op)
+            about = _scope(op.path)
+        grouped.setdefault(about, []).append(op)
     for (where, family), owned in grouped.items():
-        yield from family(Group(where, tuple(owned), old, new, policy, slug))
+        yield from family(Group(where, tuple(owned), whole.old, whole.new, whole.policy, whole.slug, whole.minimal))
+
+
+def _attribute(op: Op) -> str | None:
+    """The attribute of a parameter that the operation concerns."""
+    path = op.path
+    return path[_SPEC_DEPTH] if len(path) > _SPEC_DEPTH and path[0] == "models" and path[2] == "params" else None
 
 
 def _scope(path: Path) -> tuple[Path, Family]:
-    for pattern, family in SCOPES:
-        if len(path) >= len(pattern) and all(p in ("*", s) for p, s in zip(pattern, path, strict=False)):
-            return path[: len(pattern)], family
-    raise AssertionError(path)  # the last pattern matches every path
+    """The longest beginning of the path that `SCOPES` knows, by name before by ``*``."""
+    pattern = tuple("*" if n in (1, 3) else name for n, name in enumerate(path)) if path[0] == "models" else path
+    for depth in range(min(len(path), _SPEC_DEPTH + 1), 0, -1):
+        family = SCOPES.get(pattern[:depth]) or SCOPES.get((*pattern[: depth - 1], "*"))
+        if family is not None:
+            return path[:depth], family
+    raise AssertionError(path)  # ("*",) matches every path
 
 
 def _account_changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Change]:
-    return list(_group(ops(dict(old), dict(new)), old, new, Policy(), None))
+    return list(_group(ops(dict(old), dict(new)), Group((), (), old, new, Policy())))
 
 
 def model_changes(slug: str, old: Json, new: Json, policy: Policy) -> list[Change]:
     """Every change of one model that is listed on both sides."""
     found = ops(old, new, ("models", slug))
-    if isinstance(old, list) or isinstance(new, list):
+    if not isinstance(old, dict) or not isinstance(new, dict):
         return [_variants(slug, old, new, policy)] if found else []
-    changes = list(_group(found, old, new, policy, slug))
-    return [_link(change, changes) for change in _unless_uncallable(changes, old)]
+    params = _params(old)
+    minimal = cache(lambda grid_at_min: compat.minimal_request(params, grid_at_min=grid_at_min))
+    changes = list(_group(found, Group((), (), old, new, policy, slug, minimal)))
+    return [_link(change, changes) for change in _unless_uncallable(changes, minimal)]
 
 
-def _unless_uncallable(changes: list[Change], old: Mapping[str, Json]) -> list[Change]:
+def _unless_uncallable(changes: list[Change], minimal: Minimal) -> list[Change]:
     """Where no request at all was accepted before, nothing can break."""
-    if not any(change.severity == "breaking" for change in changes) or compat.minimal_request(_params(old)) is not None:
+    if not any(change.severity == "breaking" for change in changes) or _is_callable(minimal):
         return changes
     return [
-        replace(c, severity="informational", witness=None, detail={**c.detail, "was_uncallable": True})
-        if c.severity == "breaking"
-        else c
-        for c in changes
+        replace(change, severity="informational", witness=None, detail={**change.detail, "was_uncallable": True})
+        if change.severity == "breaking"
+        else change
+        for change in changes
     ]
+
+
+def _is_callable(minimal: Minimal) -> bool:
+    return any(minimal(grid_at_min) is not None for grid_at_min in (False, True))
+
+
+# What may be the reason of another price.
+_PRICED: Final = tuple(
+    f"param.{what}" for what in ("added", "removed", "default", "enum", "max", "min", "step", "type")
+)
 
 
 def _link(change: Change, changes: list[Change]) -> Change:
     """Name the parameter changes of the same poll beside a price change: they may be its reason."""
     if not change.kind.startswith("credits.band."):
         return change
-    related = [
-        c.pointer
-        for c in changes
-        if c.kind.startswith(("param.default.", "param.enum.", "param.max.", "param.min.", "param.type."))
-    ]
+    related = [c.pointer for c in changes if c.kind.startswith(_PRICED)]
     return replace(change, detail={**change.detail, "related": related}) if related else change
 
 
 def _variants(slug: str, old: Json, new: Json, policy: Policy) -> Change:
-    """A slug with conflicting contents, on either side: a request counts as accepted only if every content accepts it."""
+    """A slug with conflicting contents on either side: a request is accepted only if every content accepts it."""
     path = ("models", slug)
     kind = "catalogue.duplicate-slug.conflicting" if isinstance(new, list) else "catalogue.duplicate-slug.resolved"
     olds, news = (side if isinstance(side, list) else [side] for side in (old, new))
-    inner = [c for a in olds[:1] for b in news for c in model_changes(slug, a, b, policy)] if len(olds) == 1 else []
+    readable = len(olds) == 1 and all(isinstance(side, dict) for side in (*olds, *news))
+    inner = [change for side in news for change in model_changes(slug, olds[0], side, policy)] if readable else []
     worst = next((c for c in inner if c.severity == "breaking"), None)
     return Change(
         kind,
@@ -274,10 +313,13 @@ _WITH_API: Final = frozenset({"pro", "ultimate"})
 
 
 def _tier(group: Group) -> Iterator[Change]:
-    old, new = (value if isinstance(value, str) else None for value in (group.before, group.after))
-    if old is None or new is None:
-        kind = "account.tier.appeared" if new is not None else "account.tier.disappeared"
-        yield group.change(kind)
+    old, new = group.before, group.after
+    if _is_absent(old) and _is_absent(new):
+        yield group.change("account.tier.disappeared", "informational", detail={"effective": False})
+    elif _is_absent(old) or _is_absent(new):
+        yield group.change(f"account.tier.{'disappeared' if _is_absent(new) else 'appeared'}")
+    elif not isinstance(old, str) or not isinstance(new, str):
+        yield group.change("account.tier.changed", "risky")
     elif old.strip().casefold() == new.strip().casefold():
         yield group.change("account.tier.recased", detail={"effective": False})
     else:
@@ -295,20 +337,42 @@ def _tier_severity(old: str, new: str) -> Severity:
 def _limit(group: Group) -> Iterator[Change]:
     stem = "account.rate-limit." + group.path[-1].replace("_", "-")
     old, new = group.before, group.after
-    if any(not _is_absent(v) and not (is_number(v) and v >= 0) for v in (old, new)):
+    if not _is_limit(old) or not _is_limit(new):
         yield group.change(f"{stem}.invalid", decided=False)
-    elif _is_absent(old) or _is_absent(new):
-        if _is_absent(old) and _is_absent(new):
-            yield group.change(f"{stem}.limit-removed", "informational", detail={"effective": False})
-        else:
-            yield group.change(f"{stem}.limit-{'removed' if _is_absent(new) else 'added'}", decided=not _is_absent(new))
+    elif _is_absent(old) and _is_absent(new):
+        yield group.change(f"{stem}.limit-removed", "informational", detail={"effective": False})
+    elif _is_absent(new):
+        yield group.change(f"{stem}.limit-removed", decided=False)
+    elif _is_absent(old):
+        yield group.change(f"{stem}.limit-added")
     else:
-        yield group.change(f"{stem}.{'raised' if new > old else 'zeroed' if new == 0 else 'lowered'}")
+        yield group.change(f"{stem}.{_limit_move(old, new)}")
+
+
+def _is_limit(value: Json | Missing) -> bool:
+    return _is_absent(value) or (is_number(value) and not _is_less(value, 0))
+
+
+def _limit_move(old: Json, new: Json) -> str:
+    if new > old:
+        return "raised"
+    return "zeroed" if new == 0 else "lowered"
 
 
 def _limits_replaced(group: Group) -> Iterator[Change]:
-    kind = "limit-added" if isinstance(group.after, dict) else "limit-removed"
-    yield group.change(f"account.rate-limit.{kind}", decided=False)
+    """`rate_limit` as a whole came, went, or is no object."""
+    old, new = group.before, group.after
+    if not all(_is_absent(limits) or isinstance(limits, dict) for limits in (old, new)):
+        yield group.change(f"account.attr-unknown.{_presence(group)}", "risky", decided=False)
+    elif not _states_limits(old) and not _states_limits(new):
+        yield group.change("account.rate-limit.limit-removed", "informational", detail={"effective": False})
+    else:
+        kind = "limit-added" if _states_limits(new) else "limit-removed"
+        yield group.change(f"account.rate-limit.{kind}", decided=False)
+
+
+def _states_limits(limits: Json | Missing) -> bool:
+    return isinstance(limits, dict) and any(limit is not None for limit in limits.values())
 
 
 def _is_absent(value: Json | Missing) -> bool:
@@ -316,7 +380,9 @@ def _is_absent(value: Json | Missing) -> bool:
 
 
 def _presence(group: Group) -> Literal["added", "removed", "changed"]:
-    return "added" if group.before is MISSING else "removed" if group.after is MISSING else "changed"
+    if group.before is MISSING:
+        return "added"
+    return "removed" if group.after is MISSING else "changed"
 
 
 def _account_unknown(group: Group) -> Iterator[Change]:
@@ -343,9 +409,13 @@ def _text(kind: str) -> Family:
     return family
 
 
-def _plain(value: Json | Missing) -> object:
-    """A text without what nobody sees: spacing and Unicode composition."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", value)).strip() if isinstance(value, str) else repr(value)
+def _plain(value: Json | Missing) -> str | None:
+    """A text without what nobody sees: spacing, Unicode composition, and whether nothing is null or left out."""
+    if _is_absent(value):
+        return None
+    return (
+        re.sub(r"\s+", " ", unicodedata.normalize("NFC", value)).strip() if isinstance(value, str) else canonical(value)
+    )
 
 
 def _example(group: Group) -> Iterator[Change]:
@@ -363,49 +433,85 @@ def _params_replaced(group: Group) -> Iterator[Change]:
 
 def _model_unknown(group: Group) -> Iterator[Change]:
     watched = group.path[2] in _WATCHED
-    yield group.change(
-        f"model.attr-unknown.{_presence(group)}", "risky" if watched else "informational", decided=not watched
-    )
+    severity: Severity = "risky" if watched else "informational"
+    yield group.change(f"model.attr-unknown.{_presence(group)}", severity, decided=not watched)
 
 
 # --- parameters ----------------------------------------------------------------------------------------------------
 
 
-def _witness(group: Group, found: Escape | None = None) -> dict[str, Json]:
+_EITHER: Final = (False, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A value that is accepted no longer, and the readings of the grid (at the minimum, or not) under which it was."""
+
+    value: Json | Missing
+    readings: tuple[bool, ...] = _EITHER
+
+
+def _request(group: Group, readings: tuple[bool, ...]) -> Mapping[str, Json | Missing] | None:
+    """The smallest request of the old schema under one of the readings."""
+    return next((found for grid_at_min in readings if (found := group.minimal(grid_at_min)) is not None), None)
+
+
+def _witness(group: Group, loss: Loss | None = None) -> Request | None:
     """A request that the old schema accepts: the smallest one, with this parameter set to the offending value."""
-    request = compat.minimal_request(_params(group.old)) or {}
-    return request if found is None else {**request, group.param: found.value}
+    request = _request(group, _EITHER if loss is None else loss.readings)
+    if request is None:
+        return None
+    whole = {**request} if loss is None else {**request, group.param: loss.value}
+    return None if MISSING in whole.values() else whole
 
 
-def _derived(
-    group: Group, kind: str, lost: Escape | None, gained: Escape | None, *, decided: bool = True, **detail: Json
-) -> Change:
+def _derived(group: Group, kind: str, lost: Loss | None, *, gained: bool, decided: bool = True) -> Change:
     """The theorem's verdict on a change: what is lost breaks, what is only gained is additive."""
     if not decided:
-        return group.change(kind, "risky", decided=False, detail=detail)
+        return group.change(kind, "risky", decided=False)
     if lost is not None:
-        return group.change(kind, "breaking", witness=_witness(group, lost), detail=detail)
-    severity: Severity = "additive" if gained is not None else "informational"
-    return group.change(kind, severity, detail={**detail, "effective": False} if gained is None else detail)
+        return group.change(kind, "breaking", witness=_witness(group, lost))
+    if gained:
+        return group.change(kind, "additive")
+    return group.change(kind, "informational", detail={"effective": False})
 
 
-def _domains(group: Group) -> Iterator[tuple[Domain, Domain]]:
-    """Both sides, under each reading of where a step's grid begins."""
-    for grid_at_min in (False, True):
-        yield (
-            compat.domain(group.spec("old"), grid_at_min=grid_at_min),
-            compat.domain(group.spec("new"), grid_at_min=grid_at_min),
-        )
+def _domains(group: Group) -> Iterator[tuple[tuple[bool, ...], Domain, Domain]]:
+    """Both sides, under each reading of where a step's grid begins; once where it makes no difference."""
+    old, new = group.spec("old"), group.spec("new")
+    readings = ((False,), (True,)) if compat.anchors_matter(old) or compat.anchors_matter(new) else (_EITHER,)
+    for reading in readings:
+        first, second = (compat.domain(spec, grid_at_min=reading[0]) for spec in (old, new))
+        yield reading, first, second
 
 
-def _exclusion(group: Group, attribute: str) -> tuple[Escape | None, Escape | None]:
-    """What the attribute alone loses and gains, under either reading of the grid."""
-    lost = gained = None
-    for old, new in _domains(group):
-        for name in (attribute, "step") if attribute == "min" else (attribute,):
-            lost = lost or _escape(old, new.get(name))
-            gained = gained or _escape(new, old.get(name))
-    return lost, gained
+def _first_loss(group: Group, losses: Iterable[Loss]) -> Loss | None:
+    """One that a whole request can show: a reading under which nothing at all was accepted loses nothing.
+
+    Where nothing was accepted under any, the first: `_unless_uncallable` will say so.
+    """
+    hidden = None
+    for loss in losses:
+        if _request(group, loss.readings) is not None:
+            return loss
+        hidden = hidden or loss
+    return None if hidden is None or _is_callable(group.minimal) else hidden
+
+
+def _exclusion(group: Group, attribute: str) -> tuple[Loss | None, bool]:
+    """What the attribute alone loses, under either reading of the grid; if nothing, whether it gains."""
+    # Where the grid begins at the minimum, the minimum moves it.
+    names = (attribute, "step") if attribute == "min" else (attribute,)
+    domains = list(_domains(group))
+    losses = (
+        Loss(found.value, readings)
+        for readings, old, new in domains
+        for name in names
+        if (found := _escape(old, new.get(name))) is not None
+    )
+    lost = _first_loss(group, losses)
+    gains = (_escape(new, old.get(name)) for _, old, new in domains for name in names)
+    return lost, lost is None and any(gain is not None for gain in gains)
 
 
 def _escape(of: Domain, constraint: Constraint | None) -> Escape | None:
@@ -427,22 +533,28 @@ def _param_added(group: Group, spec: Mapping[str, Json]) -> Change:
     default = spec.get("default")
     suffix = "" if default is None else "-with-default"
     if compat.is_required(spec):
-        severity = group.policy.required_with_default if default is not None else "breaking"
-        return group.change(
-            f"param.added.required{suffix}", severity, witness=_witness(group) if severity == "breaking" else None
-        )
+        return _must_be_sent(group, f"param.added.required{suffix}", default)
     detail = {} if default is None else {"new_default": default}
     return group.change(f"param.added.optional{suffix}", detail=detail)
 
 
+def _must_be_sent(group: Group, kind: str, default: Json) -> Change:
+    if default is not None and group.policy.required_with_default == "risky":
+        return group.change(kind, "risky")
+    return group.change(kind, "breaking", witness=_witness(group))
+
+
 def _param_removed(group: Group, spec: Mapping[str, Json]) -> Change:
-    of = compat.domain(spec)
-    value = compat.example_value(spec, of)
-    if value is None:
+    shown = [
+        Loss(found.value, readings)
+        for readings, of, _ in _domains(group)
+        if (found := compat.example_value(spec, of)) is not None
+    ]
+    if not shown:
         return group.change("param.removed", "informational", detail={"effective": False})
     if group.policy.unknown_params == "ignore":
         return group.change("param.removed", "risky")
-    return group.change("param.removed", "breaking", witness=_witness(group, value))
+    return _derived(group, "param.removed", _first_loss(group, shown), gained=False)
 
 
 def _required(group: Group) -> Iterator[Change]:
@@ -454,11 +566,8 @@ def _required(group: Group) -> Iterator[Change]:
     elif old is True:
         yield group.change("param.became-optional")
     else:
-        suffix = "" if group.spec("new").get("default") is None else "-with-default"
-        severity: Severity = group.policy.required_with_default if suffix else "breaking"
-        yield group.change(
-            f"param.became-required{suffix}", severity, witness=_witness(group) if severity == "breaking" else None
-        )
+        default = group.spec("new").get("default")
+        yield _must_be_sent(group, f"param.became-required{'' if default is None else '-with-default'}", default)
 
 
 def _type(group: Group) -> Iterator[Change]:
@@ -469,43 +578,56 @@ def _type(group: Group) -> Iterator[Change]:
     if old.kind is None or new.kind is None:
         yield group.change("param.type.undecided", decided=False, detail=detail)
         return
-    lost = next((e for a, b in _domains(group) if (e := compat.escape_domain(a, b)) is not None), None)
-    gained = next((e for a, b in _domains(group) if (e := compat.escape_domain(b, a)) is not None), None)
+    lost, gained = _exchange(group)
     if lost is None and not (old.decided and new.decided):
         yield group.change("param.type.undecided", decided=False, detail=detail)
     elif lost is not None:
-        kind = "param.type.narrowed" if gained is None else "param.type.changed"
+        kind = "param.type.changed" if gained else "param.type.narrowed"
         yield group.change(kind, witness=_witness(group, lost), detail=detail)
-    elif gained is not None:
+    elif gained:
         yield group.change("param.type.widened", detail=detail)
     else:
         kind = "param.type.alias" if old.kind == new.kind else "param.type.equivalent"
         yield group.change(kind, detail={**detail, "effective": False})
 
 
+def _exchange(group: Group) -> tuple[Loss | None, bool]:
+    """What the new spec as a whole loses, and whether it gains, under either reading of the grid."""
+    losses: list[Loss] = []
+    gained = False
+    for readings, old, new in _domains(group):
+        found = compat.escape_domain(old, new)
+        losses += [] if found is None else [Loss(found.value, readings)]
+        gained = gained or compat.escape_domain(new, old) is not None
+    return _first_loss(group, losses), gained
+
+
 def _bound(group: Group) -> Iterator[Change]:
     """min, max, step, min_length, max_length: one attribute, one verdict."""
-    attribute = group.path[4]
+    attribute = group.path[_SPEC_DEPTH]
     stem = "param." + attribute.replace("_", "-")
     if _misplaced(group, attribute):
         yield group.change("param.attr-misplaced", detail={"effective": False})
         return
     old, new = group.before, group.after
-    readable_old, readable_new = (compat.well_formed(attribute, v) for v in (old, new))
-    decided = all(_is_absent(v) or ok for v, ok in ((old, readable_old), (new, readable_new))) and _kinds_known(group)
-    if readable_old and readable_new:
-        kind = f"{stem}.{'raised' if new > old else 'lowered'}"
-    elif readable_new:
-        kind = f"{stem}.added"
-    elif readable_old:
-        kind = f"{stem}.removed"
-    elif decided:
+    readable_old, readable_new = (compat.well_formed(attribute, bound) for bound in (old, new))
+    if _is_absent(old) and _is_absent(new):
         yield group.change(f"{stem}.null-absent", detail={"effective": False})
         return
-    else:
-        yield group.change("param.attr-unknown.changed", decided=False)
+    if not readable_old and not readable_new:
+        yield group.change(f"param.attr-unknown.{_presence(group)}", decided=False)
         return
-    yield _derived(group, kind, *_exclusion(group, attribute), decided=decided)
+    if readable_old and readable_new:
+        kind = f"{stem}.{'raised' if _is_less(old, new) else 'lowered'}"
+    else:
+        kind = f"{stem}.{'added' if readable_new else 'removed'}"
+    decided = _kinds_known(group) and (readable_old or _is_absent(old)) and (readable_new or _is_absent(new))
+    lost, gained = _exclusion(group, attribute) if decided else (None, False)
+    yield _derived(group, kind, lost, gained=gained, decided=decided)
+
+
+def _is_less(old: Json, new: Json) -> bool:
+    return bool(old < new)
 
 
 def _kinds_known(group: Group) -> bool:
@@ -522,12 +644,17 @@ def _values(group: Group) -> Iterator[Change]:
     if any(isinstance(op, Set) for op in group.ops):
         yield _values_as_whole(group)
         return
+    old, new = (
+        {canonical(v) for v in side} if isinstance(side, list) else set() for side in (group.before, group.after)
+    )
     for owned in _by_element(group.ops):
         alone, first = replace(group, ops=owned), owned[0]
         if isinstance(first, Reordered):
             yield alone.change("param.enum.reordered", before=list(first.before), after=list(first.after))
         elif isinstance(first, ValueAdded | ValueRemoved):
-            yield _element(alone, first)
+            there = canonical(first.value)
+            change = _again(alone, first) if there in old and there in new else _element(alone, first)
+            yield _of_element(change, first)
 
 
 def _by_element(owned: tuple[Op, ...]) -> Iterable[tuple[Op, ...]]:
@@ -540,38 +667,45 @@ def _by_element(owned: tuple[Op, ...]) -> Iterable[tuple[Op, ...]]:
 
 
 def _values_as_whole(group: Group) -> Change:
+    kind = "param.enum.values-unpublished"
     if _misplaced(group, "values"):
         return group.change("param.attr-misplaced", detail={"effective": False})
     if _is_absent(group.before) and _is_absent(group.after):
-        return group.change("param.enum.values-unpublished", "informational", detail={"effective": False})
+        return group.change(kind, "informational", detail={"effective": False})
     # On an enum an absent list is not published; on any other type it means that there is no such restriction.
-    if (
+    decided = (
         _kinds_known(group)
-        and compat.kind_of(group.spec("old")) != "enum"
-        and compat.kind_of(group.spec("new")) != "enum"
-    ):
-        lost, gained = _exclusion(group, "values")
-        return _derived(group, "param.enum.values-unpublished", lost, gained)
-    return group.change("param.enum.values-unpublished", decided=False)
+        and "enum" not in (compat.kind_of(group.spec("old")), compat.kind_of(group.spec("new")))
+        and all(_is_absent(side) or compat.well_formed("values", side) for side in (group.before, group.after))
+    )
+    lost, gained = _exclusion(group, "values") if decided else (None, False)
+    return _derived(group, kind, lost, gained=gained, decided=decided)
+
+
+def _of_element(change: Change, op: ValueAdded | ValueRemoved) -> Change:
+    if isinstance(op, ValueAdded):
+        return replace(change, before=MISSING, after=op.value)
+    return replace(change, before=op.value, after=MISSING)
+
+
+def _again(group: Group, op: ValueAdded | ValueRemoved) -> Change:
+    """The value is listed on both sides, only not as often."""
+    return group.change(f"param.enum.duplicate-{'added' if isinstance(op, ValueAdded) else 'removed'}")
 
 
 def _element(group: Group, op: ValueAdded | ValueRemoved) -> Change:
-    added = isinstance(op, ValueAdded)
-    sides = {"before": MISSING, "after": op.value} if added else {"before": op.value, "after": MISSING}
-    other = group.before if added else group.after
-    if isinstance(other, list) and any(same(op.value, v) for v in other):
-        return group.change(f"param.enum.duplicate-{'added' if added else 'removed'}", **sides)
     if _misplaced(group, "values"):
-        return group.change("param.attr-misplaced", detail={"effective": False}, **sides)
+        return group.change("param.attr-misplaced", detail={"effective": False})
+    added = isinstance(op, ValueAdded)
     kind = f"param.enum.value-{'added' if added else 'removed'}"
     if not _kinds_known(group):
-        return group.change(kind, "risky", decided=False, **sides)
-    old, new = compat.domain(group.spec("old")), compat.domain(group.spec("new"))
+        return group.change(kind, "risky", decided=False)
+    domains = list(_domains(group))
     if added:
-        return group.change(kind, "additive" if compat.contains(new, op.value) else "informational", **sides)
-    if not compat.contains(old, op.value):
-        return group.change(kind, "informational", detail={"effective": False}, **sides)
-    return group.change(kind, "breaking", witness=_witness(group, Escape(op.value)), **sides)
+        gained = any(compat.contains(new, op.value) for _, _, new in domains)
+        return _derived(group, kind, None, gained=gained)
+    losses = (Loss(op.value, readings) for readings, old, _ in domains if compat.contains(old, op.value))
+    return _derived(group, kind, _first_loss(group, losses), gained=False)
 
 
 def _default(group: Group) -> Iterator[Change]:
@@ -603,29 +737,28 @@ def _param_unknown(group: Group) -> Iterator[Change]:
 
 _PARAM: Final = ("models", "*", "params", "*")
 
-# What an operation is about: the first pattern that its path begins with. The last one matches everything.
-SCOPES: Final[tuple[tuple[Path, Family], ...]] = (
-    (("tier",), _tier),
-    (("rate_limit", "calls_per_minute"), _limit),
-    (("rate_limit", "concurrent_jobs"), _limit),
-    (("rate_limit", "*"), _account_unknown),
-    (("rate_limit",), _limits_replaced),
-    ((*_PARAM, "type"), _type),
-    ((*_PARAM, "required"), _required),
-    ((*_PARAM, "default"), _default),
-    ((*_PARAM, "values"), _values),
-    *(((*_PARAM, name), _bound) for name in ("min", "max", "step", "min_length", "max_length")),
-    *(((*_PARAM, name), _doc) for name in ("description", "title", "label", "placeholder", "help", "example")),
-    ((*_PARAM, "deprecated"), _deprecated),
-    ((*_PARAM, "*"), _param_unknown),
-    (_PARAM, _param),
-    (("models", "*", "params"), _params_replaced),
-    (("models", "*", "credits_band"), _band),
-    (("models", "*", "example_request"), _example),
-    *(
-        (("models", "*", name), _text(f"model.{name}.changed"))
-        for name in ("name", "category", "creator", "description")
-    ),
-    (("models", "*", "*"), _model_unknown),
-    (("*",), _account_unknown),
-)
+_TEXTS: Final = ("name", "category", "creator", "description")
+
+# What an operation is about: the longest pattern that its path begins with.
+SCOPES: Final[Mapping[Path, Family]] = {
+    ("tier",): _tier,
+    ("rate_limit", "calls_per_minute"): _limit,
+    ("rate_limit", "concurrent_jobs"): _limit,
+    ("rate_limit", "*"): _account_unknown,
+    ("rate_limit",): _limits_replaced,
+    (*_PARAM, "type"): _type,
+    (*_PARAM, "required"): _required,
+    (*_PARAM, "default"): _default,
+    (*_PARAM, "values"): _values,
+    **{(*_PARAM, name): _bound for name in ("min", "max", "step", "min_length", "max_length")},
+    **{(*_PARAM, name): _doc for name in ("description", "title", "label", "placeholder", "help", "example")},
+    (*_PARAM, "deprecated"): _deprecated,
+    (*_PARAM, "*"): _param_unknown,
+    _PARAM: _param,
+    ("models", "*", "params"): _params_replaced,
+    ("models", "*", "credits_band"): _band,
+    ("models", "*", "example_request"): _example,
+    **{("models", "*", name): _text(f"model.{name}.changed") for name in _TEXTS},
+    ("models", "*", "*"): _model_unknown,
+    ("*",): _account_unknown,
+}

@@ -26,7 +26,7 @@ from fractions import Fraction
 from itertools import chain, islice
 from typing import Final, Literal, TypeAlias
 
-from syncd.core.canon import MISSING, Json, Missing, is_number, same
+from syncd.core.canon import MISSING, Json, Missing, fits, is_number, same
 
 # A JSON number without rounding. Integers stay integers: their arithmetic is ten times faster.
 Exact: TypeAlias = int | Fraction
@@ -56,6 +56,8 @@ CONSTRAINTS: Final[Mapping[str, frozenset[str]]] = {
 ANNOTATIONS: Final = frozenset(
     {"type", "required", "default", "description", "title", "label", "placeholder", "help", "example", "deprecated"}
 )
+
+_KNOWN: Final = CONSTRAINTS.keys() | ANNOTATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _exact(number: Json) -> Exact:
 
 def kind_of(spec: Json) -> Kind | None:
     """The kind behind the spec's ``type``, aliases resolved; None if it is missing or unknown."""
-    name = spec.get("type") if isinstance(spec, Mapping) else None
+    name = spec.get("type") if isinstance(spec, dict) else None
     return ALIASES.get(name) if isinstance(name, str) else None
 
 
@@ -108,7 +110,7 @@ def domain(spec: Json, *, grid_at_min: bool = False) -> Domain:
     if kind is None:
         return Domain(None, decided=False)
     constraints = [Constraint("type", kind)]
-    decided = all(name in CONSTRAINTS or name in ANNOTATIONS for name in spec)
+    decided = spec.keys() <= _KNOWN
     origin = _origin(spec) if grid_at_min else 0
     for attribute, kinds in CONSTRAINTS.items():
         argument = spec.get(attribute)
@@ -131,7 +133,7 @@ def _origin(spec: Mapping[str, Json]) -> Exact:
 
 def anchors_matter(spec: Json) -> bool:
     """Whether it makes a difference where the grid of the spec's step begins."""
-    return isinstance(spec, Mapping) and is_number(spec.get("step")) and is_number(spec.get("min"))
+    return isinstance(spec, dict) and is_number(spec.get("step")) and is_number(spec.get("min"))
 
 
 def well_formed(attribute: str, argument: Json) -> bool:
@@ -198,7 +200,8 @@ def contains(of: Domain, value: Json) -> bool:
 class Escape:
     """A value of a domain that a constraint refuses: the proof that the constraint takes something away.
 
-    `value` is MISSING for a text of more than `LONGEST` characters: it exists, but nobody wants to be shown it.
+    `value` is MISSING for a text of more than `LONGEST` characters, or a number of more digits than `canon` keeps: it
+    exists, but nobody wants to be shown it.
     """
 
     value: Json | Missing
@@ -208,7 +211,10 @@ def escape(of: Domain, constraint: Constraint) -> Escape | None:
     """A value in the domain and outside the constraint, or None if the constraint takes nothing away."""
     if of.kind == "string" and of.get("values") is None:
         return _escaping_text(of, constraint)
-    return next((Escape(v) for v in probes(of, constraint) if contains(of, v) and not admits(constraint, v)), None)
+    for value in probes(of, constraint):
+        if contains(of, value) and not admits(constraint, value):
+            return Escape(value if not is_number(value) or fits(value) else MISSING)
+    return None
 
 
 def escape_domain(of: Domain, into: Domain) -> Escape | None:
@@ -402,7 +408,7 @@ def _in_interval(low: Exact | None, high: Exact | None, against: Constraint, lim
 
 def is_required(spec: Json) -> bool:
     """Absent, null and false mean optional; so does anything that is not exactly true."""
-    return isinstance(spec, Mapping) and spec.get("required") is True
+    return isinstance(spec, dict) and spec.get("required") is True
 
 
 def minimal_request(params: Mapping[str, Json], *, grid_at_min: bool = False) -> dict[str, Json | Missing] | None:
@@ -425,7 +431,7 @@ def minimal_request(params: Mapping[str, Json], *, grid_at_min: bool = False) ->
 
 def example_value(spec: Json, of: Domain) -> Escape | None:
     """A value to show for a parameter: its default if that is admitted, else some admitted value."""
-    default = spec.get("default") if isinstance(spec, Mapping) else None
+    default = spec.get("default") if isinstance(spec, dict) else None
     if default is not None and contains(of, default):
         return Escape(default)
     if of.kind is None or not _is_enumerable(of):

@@ -69,7 +69,7 @@ def outcome(a: Band, b: Band) -> str:
 
 
 def _sign(old: Json, new: Json) -> int:
-    return (new > old) - (new < old)
+    return int(new > old) - int(new < old)
 
 
 def flags(a: Band, b: Band) -> dict[str, Json]:

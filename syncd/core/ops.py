@@ -66,7 +66,8 @@ _VALUES_DEPTH: Final = 5
 def ops(a: Json | Missing, b: Json | Missing, path: Path = ()) -> list[Op]:
     """Every difference between `a` and `b`, in one fixed order."""
     if isinstance(a, dict) and isinstance(b, dict):
-        differing = [key for key, value in a.items() if key not in b or not same(value, b[key])]
+        # What Python already calls different need not be walked to see it; what it calls equal may be 1 and true.
+        differing = [key for key, value in a.items() if key not in b or value != b[key] or not same(value, b[key])]
         differing += [key for key in b if key not in a]
         return [op for key in sorted(differing) for op in ops(a.get(key, MISSING), b.get(key, MISSING), (*path, key))]
     if isinstance(a, list) and isinstance(b, list) and _is_values(path):
