@@ -4,9 +4,11 @@
                                                                               │ announced something
     outbox thread             sleeps until something is due, or is woken  <───┘
 
-Start: a key is due at max(now, last poll + interval); overdue and new keys run at once, in the order of their hash, as
-many at a time as there are workers. Afterwards each key keeps a phase of its own within the interval, so that a thousand
-keys do not ask in the same second.
+The thread that calls `run` only waits for wishes: to stop, to poll now, whatever a signal handler may not do itself.
+
+Start: a key is due at max(now, last poll + interval); overdue and new keys run at once, in the order of their hash,
+as many at a time as there are workers. Afterwards each key keeps a phase of its own within the interval, so that a
+thousand keys do not ask in the same second.
 Stop: no new polls; those under way finish, what is ready is delivered, both within the grace time.
 No fault of the network, the vendor or the database ends the daemon.
 """
@@ -18,8 +20,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -37,6 +40,9 @@ LOOK_AGAIN: Final = 5.0
 # How long stopping may take: longer than a request's usual deadline, shorter than systemd's patience (TimeoutStopSec).
 GRACE: Final = 45.0
 
+# How often to look whether somebody set the clock back.
+CLOCK_WATCH: Final = 5.0
+
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 log = structlog.get_logger()
@@ -45,17 +51,17 @@ log = structlog.get_logger()
 class HashedPhase(BaseTrigger):  # type: ignore[misc]  # APScheduler has no annotations
     """Fires at fixed points of time, an interval apart, whose offset follows from the key's name.
 
-    It is the same after every restart, and missed points are not made up for one by one.
+    It is the same after every restart, and missed points are not made up for one by one. The first point after a run
+    out of turn is kept too, however near: no key waits longer than its interval.
     """
 
     def __init__(self, name: str, interval: timedelta) -> None:
         self.interval = interval
         self.phase = phase(name, interval)
 
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
-        """The next point after now. One that lies within half an interval of the last run is left out."""
-        earliest = now if previous_fire_time is None else max(now, previous_fire_time + self.interval / 2)
-        return next_point(earliest, self.interval, self.phase)
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:  # noqa: ARG002
+        """The next point after now."""
+        return next_point(now, self.interval, self.phase)
 
 
 def phase(name: str, interval: timedelta) -> timedelta:
@@ -88,46 +94,74 @@ class Service:
     intervals: Mapping[str, timedelta]
     workers: int
     clock: Callable[[], datetime]
-    on_polled: Callable[[Polled], None] = lambda polled: None
-    on_sent: Callable[[Sent], None] = lambda sent: None
-    _waits: dict[tuple[Scope, str], datetime] = field(default_factory=dict)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _news: threading.Event = field(default_factory=threading.Event)
-    _idle: threading.Condition = field(default_factory=threading.Condition)
-    _scheduler: Any = None
+    grace: float = GRACE
+    look_again: float = LOOK_AGAIN
+    clock_watch: float = CLOCK_WATCH
+    # Putting something into it is all that a signal handler does here: unlike a lock or an event it may be interrupted
+    # by itself.
+    _wishes: SimpleQueue[Callable[[], None] | None] = field(default_factory=SimpleQueue)
+    _scheduler: BackgroundScheduler = None
+    _stopping: bool = False
+    # Guards the next two.
+    _lock: threading.Condition = field(default_factory=threading.Condition)
     _under_way: int = 0
+    _waits: dict[tuple[Scope, str], datetime] = field(default_factory=dict)
+    _news: threading.Event = field(default_factory=threading.Event)
+    _polls_over: threading.Event = field(default_factory=threading.Event)
+    _doubtful: bool = True
 
-    def run(self, schedules: Mapping[str, KeySchedule]) -> None:
-        """Poll and deliver until `stop`; then finish what is under way and return."""
-        orphans = self.outbox.recover()
-        if orphans:
-            log.warning("deliveries.doubtful", count=orphans, why="syncd ended while sending them; they may arrive twice")
-        scheduler = self._scheduler = self._make_scheduler(schedules)
-        sender = threading.Thread(target=self._send_until_stopped, name="outbox")
+    def run(self, schedules: Mapping[str, KeySchedule]) -> bool:
+        """Poll and deliver until `stop`; then finish what is under way. False if the grace time did not suffice."""
+        self._scheduler = self._make_scheduler(schedules)
+        # A daemon: a sink that blocks for ever must not keep the process.
+        sender = threading.Thread(target=self._send_until_over, name="outbox", daemon=True)
         sender.start()
-        scheduler.start()
+        self._scheduler.start()
         log.info("started", keys=len(self.targets), workers=self.workers)
-        self._stopping.wait()
-        self._drain(scheduler, sender)
+        self._grant_wishes()
+        return self._drain(sender)
 
     def stop(self) -> None:
         """Begin to stop; may be called from a signal handler."""
-        self._stopping.set()
-        self._news.set()
+        self._stopping = True
+        self._wishes.put(None)
 
     @property
     def stopping(self) -> bool:
         """Whether `stop` was called."""
-        return self._stopping.is_set()
+        return self._stopping
 
     def poll_now(self) -> None:
-        """Ask every key as soon as a worker is free, unless the vendor asked to wait."""
-        for job in self._scheduler.get_jobs() if self._scheduler is not None else ():
-            job.modify(next_run_time=self.clock())
+        """Ask every key as soon as a worker is free, unless the vendor asked to wait. Also from a signal handler."""
+        self.soon(self._poll_all)
+
+    def soon(self, wish: Callable[[], None]) -> None:
+        """Have the thread of `run` call this; for signal handlers, which may not even log."""
+        self._wishes.put(wish)
+
+    def _grant_wishes(self) -> None:
+        """Until one is to stop."""
+        skew = self._skew()
+        while True:
+            try:
+                wish = self._wishes.get(timeout=self.clock_watch)
+            except Empty:
+                skew, earlier = self._skew(), skew
+                if skew < earlier - 1:
+                    log.warning("clock.set_back", seconds=round(earlier - skew))
+                    self._rephase()
+            else:
+                if wish is None:
+                    return
+                wish()
+
+    def _skew(self) -> float:
+        """How far the clock on the wall is ahead of the one that only counts."""
+        return self.clock().timestamp() - monotonic()
 
     # --- polling ---
 
-    def _make_scheduler(self, schedules: Mapping[str, KeySchedule]) -> Any:
+    def _make_scheduler(self, schedules: Mapping[str, KeySchedule]) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(self.workers)},
@@ -135,115 +169,123 @@ class Service:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         now = self.clock()
-        for name, schedule in schedules.items():
-            self._remember_wait(name, schedule)
         in_hash_order = sorted(self.targets, key=lambda target: phase(target.facts.name, timedelta(days=1)))
         for position, target in enumerate(in_hash_order):
-            interval = self.intervals[target.facts.name]
+            name, interval = target.facts.name, self.intervals[target.facts.name]
+            known = schedules.get(name)
+            if known is not None and known.retry_at is not None:
+                self._wait(target, known.retry_scope, known.retry_at)
             # A microsecond apart: the scheduler starts due jobs in the order of their time.
-            first = first_run(schedules.get(target.facts.name), interval, now) + timedelta(microseconds=position)
-            trigger = HashedPhase(target.facts.name, interval)
-            scheduler.add_job(self._tick, trigger, [scheduler, target], id=target.facts.name, next_run_time=first)
+            first = first_run(known, interval, now) + timedelta(microseconds=position)
+            scheduler.add_job(self._tick, HashedPhase(name, interval), [target], id=name, next_run_time=first)
         return scheduler
 
-    def _remember_wait(self, name: str, schedule: KeySchedule) -> None:
-        target = next((target for target in self.targets if target.facts.name == name), None)
-        if target is not None and schedule.retry_at is not None and schedule.retry_scope is not None:
-            subject = target.facts.account if schedule.retry_scope == "account" else target.facts.base_url
-            self._wait(schedule.retry_scope, subject, schedule.retry_at)
+    def _poll_all(self) -> None:
+        for job in self._scheduler.get_jobs():
+            job.modify(next_run_time=self.clock())
 
-    def _wait(self, scope: Any, subject: str, until: datetime) -> None:
-        known = self._waits.get((scope, subject), until)
-        self._waits[scope, subject] = max(known, until)
+    def _rephase(self) -> None:
+        """Without this, keys would wait until the clock shows again what it showed before."""
+        for job in self._scheduler.get_jobs():
+            job.modify(next_run_time=job.trigger.get_next_fire_time(None, self.clock()))
 
-    def _tick(self, scheduler: Any, target: Target) -> None:
+    def _tick(self, target: Target) -> None:
         """One run of a key's job: poll, unless the vendor asked to wait or syncd is stopping."""
-        if self._stopping.is_set():
-            return
         until = self._asked_to_wait(target)
         if until is not None:
             # Those who wait for the same moment do not all ask in it.
-            spread = phase(target.facts.name, timedelta(seconds=min(10.0, self.intervals[target.facts.name].total_seconds())))
-            scheduler.modify_job(target.facts.name, next_run_time=until + spread)
+            spread = phase(target.facts.name, min(timedelta(seconds=10), self.intervals[target.facts.name]))
+            self._scheduler.modify_job(target.facts.name, next_run_time=until + spread)
             return
-        with self._idle:
+        with self._lock:
+            if self._stopping:
+                return
             self._under_way += 1
         try:
             self._poll(target)
         finally:
-            with self._idle:
+            with self._lock:
                 self._under_way -= 1
-                self._idle.notify_all()
-
-    def _asked_to_wait(self, target: Target) -> datetime | None:
-        asked = (self._waits.get(("account", target.facts.account)), self._waits.get(("base_url", target.facts.base_url)))
-        until = max((moment for moment in asked if moment is not None), default=None)
-        return until if until is not None and until > self.clock() else None
+                self._lock.notify_all()
 
     def _poll(self, target: Target) -> None:
         try:
             polled = self.poller.poll(target)
         except StoreError as error:
-            log.error("poll.not_stored", key=target.facts.name, error=error.message, hint=error.hint)
+            log.warning("poll.not_stored", key=target.facts.name, error=error.message, hint=error.hint)
             return
         except Exception:
-            log.exception("poll.failed", key=target.facts.name, hint="a bug in syncd: please report it; the key is polled again")
+            log.exception("poll.failed", key=target.facts.name, hint="a bug: please report it; the key is polled again")
             return
         if polled.retry is not None:
-            subject = target.facts.account if polled.retry.scope == "account" else target.facts.base_url
-            self._wait(polled.retry.scope, subject, polled.retry.at)
+            self._wait(target, polled.retry.scope, polled.retry.at)
         log_polled(polled)
-        self.on_polled(polled)
         if polled.announced:
             self._news.set()
 
+    def _wait(self, target: Target, scope: str | None, until: datetime) -> None:
+        """Remember that the vendor asked everybody of this account, or at this address, to wait."""
+        who: tuple[Scope, str]
+        who = ("account", target.facts.account) if scope == "account" else ("base_url", target.facts.base_url)
+        with self._lock:
+            self._waits[who] = max(until, self._waits.get(who, until))
+
+    def _asked_to_wait(self, target: Target) -> datetime | None:
+        with self._lock:
+            account = self._waits.get(("account", target.facts.account))
+            address = self._waits.get(("base_url", target.facts.base_url))
+        now = self.clock()
+        return max((until for until in (account, address) if until is not None and until > now), default=None)
+
     # --- delivering ---
 
-    def _send_until_stopped(self) -> None:
-        while not self._stopping.is_set():
-            self._news.clear()
-            self._send()
-            self._news.wait(self._until_due())
+    def _send_until_over(self) -> None:
+        while not self._polls_over.is_set():
+            self._news.wait(self._send())
+            self._news.clear()  # before looking, so that what is announced meanwhile is not slept over
+        self._send()
 
-    def _send(self) -> bool:
-        """Deliver until nothing is ready; False if the database did not answer."""
+    def _send(self) -> float:
+        """Deliver until nothing is ready. Returns after how many seconds to look again if nobody wakes us."""
         try:
+            self._recover()
             while sent := self.outbox.step():
                 for one in sent:
                     log_sent(one)
-                    self.on_sent(one)
-                if any(one.state != "sent" for one in sent):
+                if all(one.state != "sent" for one in sent):
                     break
-        except StoreError as error:
-            log.error("outbox.waits", error=error.message, hint=error.hint)
-            return False
-        except Exception:
-            log.exception("outbox.failed", hint="a bug in syncd: please report it; delivery is tried again")
-            return False
-        return True
-
-    def _until_due(self) -> float:
-        try:
             due = self.outbox.next_due()
-        except StoreError:
-            return LOOK_AGAIN
-        wait = LOOK_AGAIN if due is None else (due - self.clock()).total_seconds()
-        # Something overdue is something frozen or being sent: looking at once again would spin.
-        return min(LOOK_AGAIN, wait) if wait > 0 else LOOK_AGAIN / 10
+        except StoreError as error:
+            log.warning("outbox.waits", error=error.message, hint=error.hint)
+        except Exception:
+            log.exception("outbox.failed", hint="a bug: please report it; delivery is tried again")
+        else:
+            wait = self.look_again if due is None else (due - self.clock()).total_seconds()
+            # Something overdue is something frozen or on its way: looking at once again would spin.
+            return min(self.look_again, wait) if wait > 0 else self.look_again / 10
+        self._doubtful = True
+        return self.look_again
+
+    def _recover(self) -> None:
+        """What a dead process or a failed step of this one was sending stays unsettled for ever unless it is marked."""
+        if self._doubtful and (orphans := self.outbox.recover()):
+            log.warning("deliveries.doubtful", count=orphans, why="nobody saw how sending them ended; they may repeat")
+        self._doubtful = False
 
     # --- stopping ---
 
-    def _drain(self, scheduler: Any, sender: threading.Thread) -> None:
-        deadline = monotonic() + GRACE
+    def _drain(self, sender: threading.Thread) -> bool:
+        deadline = monotonic() + self.grace
         log.info("stopping", polls_under_way=self._under_way)
-        scheduler.pause()
-        with self._idle:
-            self._idle.wait_for(lambda: self._under_way == 0, timeout=GRACE)
-        scheduler.shutdown(wait=False)
+        self._scheduler.pause()
+        with self._lock:
+            self._lock.wait_for(lambda: self._under_way == 0, timeout=self.grace)
+        self._scheduler.shutdown(wait=False)
+        self._polls_over.set()
+        self._news.set()
         sender.join(max(0.0, deadline - monotonic()))
-        if not sender.is_alive():
-            self._send()
-        log.info("stopped", polls_under_way=self._under_way)
+        log.info("stopped", polls_under_way=self._under_way, still_sending=sender.is_alive())
+        return self._under_way == 0 and not sender.is_alive()
 
 
 def log_polled(polled: Polled) -> None:
@@ -267,4 +309,5 @@ def log_polled(polled: Polled) -> None:
 def log_sent(sent: Sent) -> None:
     """The one log line of an attempt to deliver."""
     write = log.info if sent.state == "sent" else log.warning
-    write("delivery", id=sent.delivery, to=sent.destination, kind=sent.kind, state=sent.state, **({"error": sent.error} if sent.error else {}))
+    error = {"error": sent.error} if sent.error else {}
+    write("delivery", id=sent.delivery, to=sent.destination, kind=sent.kind, state=sent.state, **error)

@@ -1,5 +1,8 @@
 """The command that tells whether an installation is right: check."""
 
+# Why imports stand inside the commands: syncd/cli/__init__.py.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syncd.cli.common import load
+from syncd.core.text import duration
 from syncd.errors import SchemaMismatch, StoreError
 
 if TYPE_CHECKING:
@@ -26,8 +30,9 @@ def check(
     ctx: typer.Context,
     online: Annotated[bool, typer.Option("--online", help="Also ask the vendor with every key.")] = False,  # noqa: FBT002
 ) -> None:
-    """Validate the configuration, resolve every secret, reach the database, and warn where nobody would be told.
+    """Tell whether everything is set up right, and what to fix.
 
+    Validates the configuration, resolves every secret, reaches the database, and warns where nobody would be told.
     Exits 1 if something must be put right, 2 if the configuration cannot be used at all.
     """
     config = load(ctx.obj)
@@ -67,7 +72,8 @@ def _database(config: Config) -> list[bool]:
 
 def _keys(config: Config) -> list[bool]:
     for key in config.keys:
-        typer.echo(f"key            {key.name} (fingerprint {key.secret.fingerprint}, account {key.account}, every {key.interval})")
+        said = f"fingerprint {key.secret.fingerprint}, account {key.account}, every {duration(key.interval)}"
+        typer.echo(f"key            {key.name} ({said})")
     return [True]
 
 
@@ -101,7 +107,8 @@ def _vendor(config: Config) -> list[bool]:
     from syncd.providers import vivix
 
     found = []
-    with Fetcher(timeout=config.vendor.timeout, max_response=config.vendor.max_response, connections=1, clock=utc_now) as fetcher:
+    vendor = config.vendor
+    with Fetcher(timeout=vendor.timeout, max_response=vendor.max_response, connections=1, clock=utc_now) as fetcher:
         for key in config.keys:
             reading = vivix.read(fetcher.get(vivix.request(key.base_url, key.secret)), None, Memo())
             good = isinstance(reading, Listing)

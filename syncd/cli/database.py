@@ -1,7 +1,13 @@
 """Commands about the database itself: migrate, sql."""
 
+# Why imports stand inside the commands: syncd/cli/__init__.py.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
 from typing import Annotated
 
 import typer
@@ -15,7 +21,7 @@ def migrate(
     to: Annotated[str, typer.Option(help="The schema revision to stop at.")] = "head",
 ) -> None:
     """Bring the database's schema to what this program needs. Forward only; a SQLite file is backed up first."""
-    config = load(ctx.obj)
+    config = load(ctx.obj, secrets=False)
     from syncd.store import engine, lock, schema
 
     with lock.held(config.database.url):
@@ -43,4 +49,14 @@ def sql(
 
     with reading(ctx.obj) as connection:
         found = queries.sql(connection, query)
-    write(found.columns, found.dicts(), form)
+    named = replace(found, columns=_distinct(found.columns))
+    write(named.columns, named.dicts(), form)
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Two columns may have one name in SQL, but not in a row of JSON: `slug`, `slug_2`."""
+    taken: dict[str, None] = {}
+    for name in names:
+        others = (f"{name}_{number}" for number in count(2))
+        taken[name if name not in taken else next(other for other in others if other not in taken)] = None
+    return tuple(taken)

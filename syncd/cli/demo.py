@@ -1,5 +1,8 @@
 """The command that shows syncd at work: demo."""
 
+# Why imports stand inside the commands: syncd/cli/__init__.py.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -15,8 +18,9 @@ def demo(
     ctx: typer.Context,
     seconds: Annotated[int, typer.Option(min=1, max=3600, help="How long to run; the script takes about 20.")] = 22,
 ) -> None:
-    """Run the real daemon against a simulated vendor on loopback: see alerts on the console and history in SQL.
+    """Show syncd at work: the real daemon, a simulated vendor.
 
+    Alerts come on the console, history is kept in SQL.
     Needs no key, no configuration and no network. The history is left in a SQLite file in the current folder.
     """
     from syncd.cli import logs

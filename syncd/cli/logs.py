@@ -14,7 +14,8 @@ from syncd.cli.common import LogFormat, LogLevel
 def configure(level: LogLevel, form: LogFormat) -> None:
     """Set up structlog and quieten libraries: what matters of their work is logged by us, once."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
+    plain = "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format=plain, force=True)
     for name in ("httpx", "httpcore", "apscheduler", "alembic", "sqlalchemy"):
         # Their lower levels hold URLs and headers.
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -42,4 +43,6 @@ def _renderer(form: LogFormat) -> structlog.typing.Processor:
     if form is LogFormat.json:
         return structlog.processors.JSONRenderer(ensure_ascii=False)
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ and form is LogFormat.auto
-    return structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
+    return structlog.dev.ConsoleRenderer(
+        colors=colours, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )

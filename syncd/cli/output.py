@@ -1,5 +1,8 @@
 """The one place that writes results: a table for people, JSON, JSON lines or CSV for programs."""
 
+# Why imports stand inside the commands: syncd/cli/__init__.py.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 import csv
@@ -13,7 +16,9 @@ from typing import Annotated, Any, Final
 import typer
 
 # Columns of the views that hold JSON: programs get them as JSON, not as text with JSON in it.
-JSON_COLUMNS: Final = frozenset({"params", "example_request", "spec", "old_value", "new_value", "witness", "affects", "detail"})
+JSON_COLUMNS: Final = frozenset(
+    {"params", "example_request", "spec", "old_value", "new_value", "witness", "affects", "detail"}
+)
 
 
 class Format(StrEnum):
@@ -27,7 +32,11 @@ class Format(StrEnum):
 
 FormatOption = Annotated[
     Format | None,
-    typer.Option("--format", help="How to write the rows. Usually a table on a terminal, and JSON lines when piped.", show_default=False),
+    typer.Option(
+        "--format",
+        help="How to write the rows. Usually a table on a terminal, and JSON lines when piped.",
+        show_default=False,
+    ),
 ]
 
 
@@ -36,7 +45,13 @@ def chosen(form: Format | None) -> Format:
     return form or (Format.table if sys.stdout.isatty() else Format.jsonl)
 
 
-def write(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Format | None, *, shown: Sequence[str] | None = None) -> None:
+def write(
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    form: Format | None,
+    *,
+    shown: Sequence[str] | None = None,
+) -> None:
     """Write rows. `shown` are the columns of the table, where it has fewer than the data."""
     match chosen(form):
         case Format.table:
@@ -50,6 +65,7 @@ def write(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Forma
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows([row[column] for column in columns] for row in rows)
+    sys.stdout.flush()  # here, where a full disk is still a failure of the command
 
 
 def _decoded(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +93,7 @@ def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         numeric = all(isinstance(row[column], int | float | None) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(_cell(column)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row[column])) for column in columns))
     Console(no_color="NO_COLOR" in os.environ or None, highlight=False).print(table)
@@ -85,7 +101,7 @@ def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - any cell
     if value is None:
-        return "–"
+        return "–"  # noqa: RUF001 - a dash that is as wide as a digit
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):

@@ -1,5 +1,8 @@
 """Commands that poll: run, once."""
 
+# Why imports stand inside the commands: syncd/cli/__init__.py.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 import os
@@ -9,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syncd.cli.common import load
-from syncd.errors import StoreError, StoreUnavailable, UsageError
+from syncd.core.text import count
+from syncd.errors import LockHeld, StoreError, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -33,10 +37,14 @@ _ONCE_SECONDS = 60.0
 
 
 def run(ctx: typer.Context) -> None:
-    """Run the daemon: poll every key on schedule, store what changed, deliver alerts.
+    """Run the daemon: poll, store what changed, deliver alerts.
+
+    It polls every key on schedule, and what is overdue at once.
 
     SIGTERM or Ctrl-C finishes what is under way and stops; a second one stops at once. Nothing is lost either way.
+    SIGUSR1 polls every key now.
     """
+    _until_started()
     config = load(ctx.obj)
     import structlog
 
@@ -45,7 +53,7 @@ def run(ctx: typer.Context) -> None:
 
     log = structlog.get_logger()
     if not config.routes:
-        log.warning("routes.none", hint="everything is recorded and nobody is told: add [[routes]] to the configuration")
+        log.warning("routes.none", hint="everything is recorded and nobody is told: add [[routes]]")
     _wait_for_database(config)
     with lock.held(config.database.url):
         _migrate(config)
@@ -53,7 +61,17 @@ def run(ctx: typer.Context) -> None:
             app.register()
             service = app.service()
             _on_signals(service)
-            service.run(app.store.schedules())
+            if not service.run(app.store.schedules()):
+                # A poll or a sink outlived the grace time, and Python would wait for its thread.
+                os._exit(0)
+
+
+def _until_started() -> None:
+    """Stopped during start-up, the program just ends; what only a running daemon understands must not kill it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _signal, _frame: sys.exit(0))
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _wait_for_database(config: Config) -> None:
@@ -84,7 +102,7 @@ def _migrate(config: Config) -> None:
 
 
 def _on_signals(service: Service) -> None:
-    """The first request to stop drains, the second ends the process where it stands: everything that counts is committed."""
+    """The first request to stop drains, the second ends the process where it stands: what counts is committed."""
     import structlog
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -92,13 +110,13 @@ def _on_signals(service: Service) -> None:
             os._exit(0)
         service.stop()
 
-    def no_reload(_signal: int, _frame: FrameType | None) -> None:
+    def no_reload() -> None:
         structlog.get_logger().warning("reload.unsupported", hint="restart syncd to read the configuration again")
 
+    # No handler logs: it may have interrupted the very thread that holds the lock of the log.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    # Without a handler SIGHUP would end the daemon.
-    signal.signal(signal.SIGHUP, no_reload)
+    signal.signal(signal.SIGHUP, lambda _signal, _frame: service.soon(no_reload))
     signal.signal(signal.SIGUSR1, lambda _signal, _frame: service.poll_now())
 
 
@@ -107,31 +125,33 @@ def once(
     key: Annotated[list[str] | None, typer.Option("--key", help="Only this key; may be given several times.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print what would be said.")] = False,  # noqa: FBT002
 ) -> None:
-    """Poll each key once, deliver what is due, and end: for cron and CI.
+    """Poll each key once, deliver what is due, and end.
 
-    Prints a line per key. Exits 1 if a key could not be read or an alert was not sent.
+    For cron and CI. Prints a line per key. Exits 1 if a key could not be read or an alert was not sent.
     """
-    config = _only(load(ctx.obj), key or [])
+    config = load(ctx.obj)
+    names = _named(config, key or [])
     if not config.routes:
         typer.echo("warning: no route is configured, so nobody is told anything: add [[routes]]", err=True)
     with _rehearsed(config) if dry_run else _for_real(config) as app:
+        asked = [target for target in app.targets if target.facts.name in names]
         # Where it is a rehearsal its one transaction must not wait for the network: others write meanwhile.
-        answers = list(_asked(app)) if dry_run else _asked(app)
+        answers = list(_asked(app, asked)) if dry_run else _asked(app, asked)
         with app.store.rehearsal() if dry_run else nullcontext():
             app.register()
             polled = [_recorded(app, target, answer) for target, answer in answers]
-            unsent = _deliver(app)
+            unsent = _deliver(app, seconds=0.0 if dry_run else _ONCE_SECONDS)
     if unsent:
-        typer.echo("some alerts could not be sent yet; the next run sends them", err=True)
+        typer.echo(unsent, err=True)
     raise typer.Exit(0 if all(polled) and not unsent else 1)
 
 
-def _only(config: Config, names: list[str]) -> Config:
-    """The configuration with the named keys to poll; what is not polled stays registered."""
+def _named(config: Config, names: list[str]) -> set[str]:
+    """The keys to poll. Every configured one stays registered, polled or not."""
     known = {key.name for key in config.keys}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"there is no key {unknown[0]!r}", f"configured: {', '.join(sorted(known))}")
-    return config if not names else replace(config, keys=tuple(key for key in config.keys if key.name in names))
+    return set(names) or known
 
 
 @contextmanager
@@ -139,11 +159,15 @@ def _for_real(config: Config) -> Iterator[App]:
     from syncd.app import build
     from syncd.store import lock
 
-    with lock.held(config.database.url):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.held(config.database.url))
+        except LockHeld as error:
+            raise LockHeld(error.message, "if it is the daemon, it polls already; SIGUSR1 has it poll now") from None
         _migrate(config)
-        with build(config) as app:
-            app.outbox.recover()
-            yield app
+        app = stack.enter_context(build(config))
+        app.outbox.recover()
+        yield app
 
 
 @contextmanager
@@ -155,16 +179,17 @@ def _rehearsed(config: Config) -> Iterator[App]:
     with tempfile.TemporaryDirectory() as folder:
         if engine.is_sqlite(config.database.url) and not engine.sqlite_path(config.database.url).exists():
             # There is no history yet: rehearse on an empty one elsewhere, so that no file appears here.
-            config = replace(config, database=replace(config.database, url=f"sqlite:///{Path(folder) / 'rehearsal.db'}"))
+            elsewhere = f"sqlite:///{Path(folder) / 'rehearsal.db'}"
+            config = replace(config, database=replace(config.database, url=elsewhere))
             schema.migrate(config.database.url)
         with build(config) as app:
             yield app
 
 
-def _asked(app: App) -> Iterator[tuple[Target, Answer | NoAnswer]]:
+def _asked(app: App, targets: list[Target]) -> Iterator[tuple[Target, Answer | NoAnswer]]:
     """Every key's answer, in the order of the configuration, as many asked at once as configured."""
     with ThreadPoolExecutor(app.config.schedule.max_concurrent) as pool:
-        yield from zip(app.targets, pool.map(app.poller.ask, app.targets), strict=True)
+        yield from zip(targets, pool.map(app.poller.ask, targets), strict=True)
 
 
 def _recorded(app: App, target: Target, answer: Answer | NoAnswer) -> bool:
@@ -182,22 +207,23 @@ def _recorded(app: App, target: Target, answer: Answer | NoAnswer) -> bool:
 def _told(polled: Polled) -> str:
     if not polled.good:
         return polled.explanation
-    parts = [f"{polled.models} models" if polled.models is not None else "", f"{polled.changes} changes" if polled.changes else ""]
-    return ", ".join(part for part in parts if part)
+    parts = [count(polled.models, "model")] if polled.models is not None else []
+    return ", ".join([*parts, count(polled.changes, "change")] if polled.changes else parts)
 
 
-def _deliver(app: App) -> bool:
-    """Send until nothing is due, a minute at most. Returns whether something is left."""
-    deadline = time.monotonic() + _ONCE_SECONDS
-    while time.monotonic() < deadline:
+def _deliver(app: App, *, seconds: float) -> str:
+    """Send until nothing is due, so many seconds at most. Returns what is to be said of alerts that were not sent."""
+    deadline = time.monotonic() + seconds
+    dead = 0
+    while True:
         sent = app.outbox.step()
-        if not sent:
-            due = app.outbox.next_due()
-            if due is None:
-                return False
-            wait = (due - app.clock()).total_seconds()
-            if wait > deadline - time.monotonic():
-                return True
-            time.sleep(max(0.1, wait))
-    sys.stdout.flush()
-    return app.outbox.next_due() is not None
+        dead += sum(one.state == "dead" for one in sent)
+        if any(one.state == "sent" for one in sent):
+            continue
+        due = app.outbox.next_due()
+        if due is None:
+            return f"{count(dead, 'alert')} could not be delivered: see the view alert_log" if dead else ""
+        wait = max(0.1, (due - app.clock()).total_seconds())
+        if time.monotonic() + wait > deadline:
+            return "some alerts could not be sent yet; the next run sends them"
+        time.sleep(wait)

@@ -86,7 +86,7 @@ def _at_least(severity: str | None) -> list[Severity]:
 def status(ctx: typer.Context, form: FormatOption = None) -> None:
     """Show how every key is, what is open and what waits to be sent. Exits 1 when something needs a person."""
     options: Options = ctx.obj
-    config = load(options)
+    config = load(options, secrets=False)
     from syncd.app import utc_now
     from syncd.store import engine, queries
 

@@ -1,0 +1,583 @@
+"""The daemon from inside: when keys are polled, how the vendor's wishes are obeyed, what survives a bad day."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from syncd.app import App, build, utc_now
+from syncd.config import Config, Database, Key, Rules, Schedule, Vendor
+from syncd.core.delivery import Attempted, Delivered, NotSent
+from syncd.core.message import Message, as_text
+from syncd.core.routing import Route
+from syncd.core.secret import Secret
+from syncd.demo.vendor import Account, Reply, RequestSeen, SimulatedVendor, listing, made_up_models, sample_models
+from syncd.service import LOOK_AGAIN, HashedPhase, Service, first_run, next_point, phase
+from syncd.store import engine, queries
+from syncd.store.keys import KeySchedule
+from tests import hostile
+
+if TYPE_CHECKING:
+    from tests.postgres import Postgres
+
+HOUR = timedelta(hours=1)
+SOON = timedelta(milliseconds=200)
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+moments = st.datetimes(datetime(2001, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - see timezones
+intervals = st.timedeltas(timedelta(seconds=1), timedelta(days=31))
+names = st.text(min_size=1, max_size=64)
+
+
+# --- when -----------------------------------------------------------------------------------------------------------
+
+
+@given(name=names, interval=intervals, now=moments, earlier=st.none() | moments)
+def test_a_key_never_waits_longer_than_its_interval(name, interval, now, earlier):
+    following = HashedPhase(name, interval).get_next_fire_time(earlier, now)
+    assert timedelta(0) < following - now <= interval
+
+
+@given(name=names, interval=intervals, now=moments)
+def test_an_undisturbed_key_is_polled_at_exactly_its_interval(name, interval, now):
+    trigger = HashedPhase(name, interval)
+    first = trigger.get_next_fire_time(None, now)
+    second = trigger.get_next_fire_time(first, first)
+    # A phase is a float's worth of the interval; the grid itself is exact.
+    assert second - first == interval
+
+
+@given(name=names, interval=intervals)
+def test_a_phase_lies_within_the_interval(name, interval):
+    assert timedelta(0) <= phase(name, interval) <= interval
+
+
+def test_a_phase_is_the_same_in_every_process():
+    program = (
+        "from datetime import timedelta; from syncd.service import phase; print(phase('prod', timedelta(hours=1)))"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True
+    )
+    assert other.stdout.strip() == str(phase("prod", HOUR)) == "0:16:55.057313"
+
+
+def test_phases_are_spread_over_keys():
+    tenths = Counter(int(phase(f"tenant-{number}", HOUR) / HOUR * 10) for number in range(1_000))
+    assert sorted(tenths) == list(range(10))
+    assert all(60 < count < 140 for count in tenths.values())
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (NOW - timedelta(seconds=1), NOW + timedelta(minutes=-55)),
+        (NOW, NOW + timedelta(minutes=5)),
+        (NOW + timedelta(minutes=5), NOW + timedelta(minutes=65)),
+        (NOW + timedelta(minutes=5, microseconds=-1), NOW + timedelta(minutes=5)),
+    ],
+)
+def test_the_next_point_is_later_than_now(after, expected):
+    found = next_point(after, HOUR, timedelta(minutes=5))
+    assert found == (expected if expected > after else NOW + timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("never registered", NOW),
+        (None, NOW),
+        (NOW - 2 * HOUR, NOW),
+        (NOW - HOUR, NOW),
+        (NOW - timedelta(minutes=20), NOW + timedelta(minutes=40)),
+        (NOW, NOW + HOUR),
+        (NOW + timedelta(days=900), NOW + HOUR),  # the clock was set back
+    ],
+)
+def test_the_first_run_is_an_interval_after_the_last_poll_or_at_once(last, expected):
+    known = None if last == "never registered" else KeySchedule(last, None, None)
+    assert first_run(known, HOUR, NOW) == expected
+
+
+# --- a service over a real database, a real transport and a vendor on loopback ----------------------------------------
+
+
+class Recorder:
+    """A sink that keeps what it was sent, and does what it is told instead."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.times: list[datetime] = []
+        self.instead: Callable[[], Attempted | None] = lambda: None
+
+    def send(self, message: Message, *, delivery_id: str, note: str = "") -> Attempted:
+        other = self.instead()
+        if other is not None:
+            return other
+        self.times.append(utc_now())
+        self.texts.append(as_text(message, note=note))
+        return Delivered()
+
+
+@pytest.fixture
+def vendor() -> Iterator[SimulatedVendor]:
+    with SimulatedVendor() as running:
+        yield running
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    with capture_logs() as events:
+        yield events
+
+
+@pytest.fixture
+def sink() -> Recorder:
+    return Recorder()
+
+
+def configured(
+    url: str, vendor: SimulatedVendor, *keys: str, interval: timedelta = HOUR, workers: int = 4, **accounts: str
+) -> Config:
+    """A configuration of these keys, whose secrets the vendor knows, each on an account of its own unless given."""
+    for name in keys:
+        vendor.keys.setdefault(f"secret of {name}", Account(models=sample_models()))
+    return Config(
+        source="the test",
+        database=Database(url, auto_migrate=False),
+        vendor=Vendor(vendor.base_url, timeout=5.0, max_response=1 << 20),
+        schedule=Schedule(interval, workers),
+        keys=tuple(
+            Key(name, Secret(f"secret of {name}"), accounts.get(name, name), interval, vendor.base_url, {})
+            for name in keys
+        ),
+        routes=(Route("everything", "console"),),
+        rules=Rules(record_only=(), unknown_params="reject", required_with_default="breaking"),
+    )
+
+
+@contextmanager
+def made(config: Config, sink: Recorder) -> Iterator[App]:
+    with build(config, stdout=io.StringIO()) as app:
+        app.outbox.sinks = {"console": sink}
+        app.register()
+        yield app
+
+
+@contextmanager
+def running(app: App, **settings: Any) -> Iterator[Service]:
+    """The service on a thread, stopped at the end."""
+    service = app.service()
+    for name, value in settings.items():
+        setattr(service, name, value)
+    thread = threading.Thread(target=service.run, args=[app.store.schedules()])
+    thread.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def until(true: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for a condition; fail if it does not come true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)
+
+
+def idle(service: Service) -> None:
+    """Wait until no poll is under way: a key whose poll is counts as being asked now."""
+    until(lambda: service._scheduler and not any(service._scheduler._executors["default"]._instances.values()))
+
+
+def asked(vendor: SimulatedVendor, name: str) -> int:
+    return sum(seen.key == f"secret of {name}" for seen in vendor.requests)
+
+
+def rows(app: App, query: str) -> list[dict[str, Any]]:
+    with app.store.read() as connection:
+        return queries.select(connection, query).dicts()
+
+
+class Gate:
+    """An answer that is given once `open` is set, and counts who waits for it."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.lock = threading.Lock()
+        self.inside = self.most = 0
+
+    def __call__(self, seen: RequestSeen) -> Reply:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        self.open.wait(10)
+        with self.lock:
+            self.inside -= 1
+        return hostile.listing()
+
+
+def test_new_and_overdue_keys_run_at_once_in_the_order_of_their_hash(migrated_url, vendor, sink):
+    keys = [f"key-{number}" for number in range(8)]
+    with made(configured(migrated_url, vendor, *keys, workers=1), sink) as app:
+        two = [target for target in app.targets if target.facts.name in ("key-3", "key-6")]
+        for target in two:
+            app.poller.poll(target)
+        vendor.forget()
+        late = {name: KeySchedule(utc_now() - 2 * HOUR, None, None) for name in ("key-0", "key-1")}
+        fresh = {target.facts.name: app.store.schedules()[target.facts.name] for target in two}
+        service = app.service()
+        thread = threading.Thread(target=service.run, args=[late | fresh])
+        thread.start()
+        until(lambda: len(vendor.requests) == 6)
+        service.stop()
+        thread.join(10)
+    expected = sorted(set(keys) - {"key-3", "key-6"}, key=lambda name: phase(name, timedelta(days=1)))
+    assert [str(seen.key).removeprefix("secret of ") for seen in vendor.requests] == expected
+
+
+def test_never_more_requests_at_once_than_workers(migrated_url, vendor, sink):
+    keys = [f"key-{number}" for number in range(10)]
+    config = configured(migrated_url, vendor, *keys, workers=3)
+    gate = Gate()
+    for account in vendor.keys.values():
+        account.answer = gate
+    with made(config, sink) as app, running(app):
+        until(lambda: gate.inside == 3)
+        time.sleep(0.1)
+        assert gate.inside == 3
+        gate.open.set()
+        until(lambda: len(vendor.requests) == 10)
+    assert gate.most == 3
+
+
+def test_one_poll_of_a_key_at_a_time_even_if_the_vendor_is_slower_than_the_interval(migrated_url, vendor, sink):
+    config = configured(migrated_url, vendor, "slow", interval=timedelta(milliseconds=50))
+    gate = vendor.keys["secret of slow"].answer = Gate()
+    with made(config, sink) as app, running(app):
+        until(lambda: gate.inside == 1)
+        time.sleep(0.3)
+        assert gate.inside == 1
+        gate.open.set()
+        until(lambda: asked(vendor, "slow") >= 3)  # and it goes on
+    assert gate.most == 1
+
+
+@pytest.mark.parametrize("scope", ["account", "base_url"])
+def test_who_is_asked_to_wait_waits_also_after_a_restart(migrated_url, vendor, sink, scope):
+    """429 concerns every key of the account, 503 every key at that address."""
+    answer = (
+        hostile.rate_limited("3600")
+        if scope == "account"
+        else hostile.refusal(503, "PROVIDER_DOWN", headers=(("Retry-After", "3600"),))
+    )
+    with SimulatedVendor() as elsewhere:
+        config = configured(
+            migrated_url, vendor, "limited", "sibling", "other", interval=SOON, limited="a", sibling="a"
+        )
+        abroad = configured(migrated_url, elsewhere, "abroad", interval=SOON).keys
+        config = Config(
+            **{**{name: getattr(config, name) for name in config.__slots__}, "keys": (*config.keys, *abroad)}
+        )
+        vendor.keys["secret of limited"].answer = hostile.always(answer)
+        waiting = {"sibling"} if scope == "account" else {"sibling", "other"}
+        going_on = {"other"} if scope == "account" else set()
+        with made(config, sink) as app:
+            with running(app):
+                until(lambda: asked(elsewhere, "abroad") >= 3)
+                settled = {name: asked(vendor, name) for name in ("limited", *waiting)}
+                until(lambda: asked(elsewhere, "abroad") >= 6)
+                assert settled["limited"] == 1
+                assert {name: asked(vendor, name) for name in settled} == settled
+                assert all(asked(vendor, name) >= 4 for name in going_on)
+            vendor.forget()
+            elsewhere.forget()
+            with running(app) as again:
+                until(lambda: asked(elsewhere, "abroad") >= 3)
+                again.poll_now()  # does not go over the vendor's head
+                until(lambda: asked(elsewhere, "abroad") >= 5)
+            assert {str(seen.key).removeprefix("secret of ") for seen in vendor.requests} == going_on
+
+
+def test_a_wait_ends(migrated_url, vendor, sink):
+    config = configured(migrated_url, vendor, "limited", interval=SOON)
+    account = vendor.keys["secret of limited"]
+    account.answer = hostile.in_turn(hostile.rate_limited("1"), hostile.listing())
+    with made(config, sink) as app, running(app):
+        until(lambda: asked(vendor, "limited") >= 3)
+    first, second, *_ = [seen.time for seen in vendor.requests]
+    assert timedelta(seconds=1) <= second - first < timedelta(seconds=2)
+
+
+def test_poll_now_asks_every_key(migrated_url, vendor, sink):
+    with made(configured(migrated_url, vendor, "one", "two"), sink) as app, running(app) as service:
+        until(lambda: len(vendor.requests) == 2)
+        idle(service)
+        service.poll_now()
+        until(lambda: asked(vendor, "one") == asked(vendor, "two") == 2)
+
+
+def test_a_clock_set_back_does_not_stop_the_polls(migrated_url, vendor, sink, logged):
+    with made(configured(migrated_url, vendor, "one"), sink) as app, running(app, clock_watch=0.05) as service:
+        until(lambda: asked(vendor, "one") == 1)
+        idle(service)
+        # What was the next hour is an hour further away now: the new next point has passed by the scheduler's clock.
+        service.clock = lambda: utc_now() - 3 * HOUR
+        until(lambda: asked(vendor, "one") >= 2)
+    assert [event["seconds"] for event in logged if event["event"] == "clock.set_back"] == [10_800]
+
+
+# --- stopping --------------------------------------------------------------------------------------------------------
+
+
+def test_stopping_finishes_the_poll_under_way_and_delivers_what_it_found(migrated_url, vendor, sink, logged):
+    config = configured(migrated_url, vendor, "one", "queued", workers=1)
+    account = vendor.keys["secret of one"]
+    with made(config, sink) as app:
+        for target in app.targets:
+            app.poller.poll(target)
+        vendor.forget()
+        for known in vendor.keys.values():
+            known.models.append(made_up_models(1)[0])
+        gate = Gate()
+
+        def answer(seen: RequestSeen) -> Reply:
+            gate(seen)
+            return Reply.json(listing(account))
+
+        account.answer = answer
+        vendor.keys["secret of queued"].answer = account.answer
+        service = app.service()
+        thread = threading.Thread(target=service.run, args=[{}])
+        thread.start()
+        until(lambda: gate.inside == 1)
+        service.stop()
+        time.sleep(0.05)
+        assert thread.is_alive()
+        gate.open.set()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert len(vendor.requests) == 1  # the other key was not begun
+        assert [change["kind"] for change in rows(app, "SELECT kind FROM change_log WHERE state = 'announced'")] == [
+            "model.added"
+        ]
+    assert len(sink.texts) == 1
+    assert "simulated-image-0000" in sink.texts[0]
+    assert logged[-1] == {"event": "stopped", "log_level": "info", "polls_under_way": 0, "still_sending": False}
+
+
+def test_stopping_takes_no_longer_than_the_grace(migrated_url, vendor, sink):
+    gate = Gate()
+    config = configured(migrated_url, vendor, "one")
+    vendor.keys["secret of one"].answer = gate
+    results = []
+    with made(config, sink) as app:
+        service = app.service()
+        service.grace = 0.3
+        thread = threading.Thread(target=lambda: results.append(service.run({})))
+        thread.start()
+        until(lambda: gate.inside == 1)
+        begun = time.monotonic()
+        service.stop()
+        thread.join(5)
+        assert 0.3 <= time.monotonic() - begun < 2
+        assert results == [False]
+        gate.open.set()
+        until(lambda: service._under_way == 0)
+
+
+def test_stopping_at_once_does_nothing(migrated_url, vendor, sink):
+    with made(configured(migrated_url, vendor, "one"), sink) as app:
+        service = app.service()
+        service.stop()
+        assert service.run({}) is True
+
+
+# --- bad days --------------------------------------------------------------------------------------------------------
+
+
+def test_a_bug_in_a_poll_does_not_stop_the_service(migrated_url, vendor, sink, logged):
+    with made(configured(migrated_url, vendor, "unlucky", "lucky", interval=SOON), sink) as app:
+        whole, broken = app.poller.fetch, [True]
+
+        def fetch(request):
+            if broken[0] and "unlucky" in str(request.headers["Authorization"].reveal()):
+                raise RuntimeError("a bug")
+            return whole(request)
+
+        app.poller.fetch = fetch
+        with running(app):
+            until(lambda: asked(vendor, "lucky") >= 2)
+            broken[0] = False
+            until(lambda: asked(vendor, "unlucky") >= 1)
+    failed = [event for event in logged if event["event"] == "poll.failed"]
+    assert failed
+    assert all(event["key"] == "unlucky" and event["exc_info"] for event in failed)
+
+
+def test_a_bug_in_delivering_does_not_stop_the_service_nor_lose_the_alert(
+    *, migrated_url, vendor, sink, logged, monkeypatch
+):
+    with made(configured(migrated_url, vendor, "one"), sink) as app:
+        whole, bugs = app.outbox.step, [RuntimeError("a bug"), RuntimeError("another")]
+
+        def step():
+            if bugs:
+                raise bugs.pop()
+            return whole()
+
+        monkeypatch.setattr(app.outbox, "step", step)
+        app.poller.poll(app.targets[0])
+        vendor.keys["secret of one"].models.append(made_up_models(1)[0])
+        app.poller.poll(app.targets[0])
+        with running(app, look_again=0.05):
+            until(lambda: sink.texts)
+    assert [event["event"] for event in logged if event["event"].startswith("outbox")] == ["outbox.failed"] * 2
+
+
+def test_a_database_that_is_locked_for_a_while(*, migrated_sqlite, tmp_path, vendor, sink, logged, monkeypatch):
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.2)
+    file = tmp_path / "syncd.db"
+    file.write_bytes(migrated_sqlite.read_bytes())
+
+    @contextmanager
+    def gone() -> Iterator[None]:
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+
+    recovers(configured(f"sqlite:///{file}", vendor, "one", "two", interval=SOON), vendor, sink, logged, gone)
+
+
+def test_a_database_server_that_goes_and_comes_back(
+    *, postgres: Postgres, migrated_postgres, vendor, sink, logged, monkeypatch
+):
+    with postgres.database(template=migrated_postgres) as name, postgres.connect("postgres") as admin:
+
+        @contextmanager
+        def gone() -> Iterator[None]:
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            yield
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+        recovers(configured(postgres.url(name), vendor, "one", "two", interval=SOON), vendor, sink, logged, gone)
+
+
+def recovers(config: Config, vendor: SimulatedVendor, sink: Recorder, logged: list[Any], gone: Any) -> None:
+    """Polls that cannot be stored are said to be so, and afterwards everything goes on as if nothing had been."""
+    with made(config, sink) as app, running(app, look_again=0.2):
+        until(lambda: len(rows(app, "SELECT 1 AS found FROM change_log")) == 2)
+        with gone():
+            for name in ("one", "two"):
+                vendor.keys[f"secret of {name}"].models.append(made_up_models(1)[0])
+            until(lambda: {e["key"] for e in logged if e["event"] == "poll.not_stored"} == {"one", "two"})
+            until(lambda: any(e["event"] == "outbox.waits" for e in logged))
+            assert not sink.texts
+        told = (
+            "SELECT key_name FROM change_log WHERE kind = 'model.added' AND announced_at IS NOT NULL ORDER BY key_name"
+        )
+        until(lambda: rows(app, told) == [{"key_name": "one"}, {"key_name": "two"}])
+    assert "simulated-image-0000" in "".join(sink.texts)
+    assert all(event["hint"] for event in logged if event["event"] in ("poll.not_stored", "outbox.waits"))
+    assert not [event for event in logged if event["event"] in ("poll.failed", "outbox.failed")]
+
+
+def test_an_alert_whose_fate_could_not_be_written_is_not_stuck(migrated_url, vendor, sink, monkeypatch):
+    """The database fails between sending and settling: the delivery must not block its destination for ever."""
+    from syncd.errors import StoreUnavailable  # noqa: PLC0415 - only this test fakes one
+    from syncd.store.outbox import OutboxTransaction  # noqa: PLC0415
+
+    settle, failures = OutboxTransaction.settle, [StoreUnavailable("gone")]
+
+    def failing(self, *arguments):
+        if failures:
+            raise failures.pop()
+        settle(self, *arguments)
+
+    monkeypatch.setattr(OutboxTransaction, "settle", failing)
+    with made(configured(migrated_url, vendor, "one"), sink) as app, running(app, look_again=0.1) as service:
+        until(lambda: rows(app, "SELECT 1 AS found FROM change_log"))
+        vendor.keys["secret of one"].models.append(made_up_models(1)[0])
+        idle(service)
+        service.poll_now()
+        until(lambda: len(sink.texts) == 2)
+        until(lambda: rows(app, "SELECT state FROM alert_log") == [{"state": "sent"}])
+    assert "may repeat" not in sink.texts[0]
+    assert "may repeat" in sink.texts[1]
+
+
+# --- the outbox thread ------------------------------------------------------------------------------------------------
+
+
+def test_an_announcement_wakes_the_outbox(migrated_url, vendor, sink):
+    with made(configured(migrated_url, vendor, "one"), sink) as app, running(app) as service:
+        until(lambda: rows(app, "SELECT 1 AS found FROM change_log"))
+        vendor.keys["secret of one"].models.append(made_up_models(1)[0])
+        idle(service)
+        service.poll_now()
+        until(lambda: sink.texts)
+        detected = rows(app, "SELECT detected_at FROM change_log WHERE kind = 'model.added'")[0]["detected_at"]
+    assert sink.times[0] - datetime.fromisoformat(detected + "+00:00") < timedelta(seconds=1)
+
+
+def test_what_another_process_announces_is_seen_within_five_seconds(migrated_url, vendor, sink):
+    assert LOOK_AGAIN == 5
+    config = configured(migrated_url, vendor, "one")
+    with made(config, sink) as app, running(app, look_again=0.5):
+        until(lambda: rows(app, "SELECT 1 AS found FROM change_log"))
+        vendor.keys["secret of one"].models.append(made_up_models(1)[0])
+        with build(config) as other:
+            assert other.poller.poll(other.targets[0]).announced
+        begun = time.monotonic()
+        until(lambda: sink.texts)
+        assert time.monotonic() - begun < 1.5
+
+
+@pytest.mark.parametrize("state", ["frozen", "unsettled"])
+def test_the_outbox_does_not_spin(migrated_url, vendor, sink, state, monkeypatch):
+    """Something is overdue and cannot be sent: that is looked at now and then, not all the time."""
+    sink.instead = lambda: NotSent("not today")
+    with made(configured(migrated_url, vendor, "one"), sink) as app:
+        app.poller.poll(app.targets[0])
+        vendor.keys["secret of one"].models.append(made_up_models(1)[0])
+        app.poller.poll(app.targets[0])
+        with app.store._write() as connection:
+            if state == "frozen":
+                far = "2099-01-01 00:00:00.000000" + ("" if engine.is_sqlite(app.store.url) else "+00")
+                connection.exec_driver_sql(f"UPDATE destinations SET frozen_until = '{far}'")
+        steps = []
+        whole = app.outbox.step
+
+        def step():
+            steps.append(time.monotonic())
+            if state == "unsettled" and len(steps) == 2:
+                # Something more becomes due while the first is on its way and told to wait for long.
+                with app.store._write() as connection:
+                    connection.exec_driver_sql("UPDATE deliveries SET state = 'sending', retry_at = NULL")
+                vendor.keys["secret of one"].models.append(made_up_models(2)[1])
+                app.poller.poll(app.targets[0])
+            return whole()
+
+        monkeypatch.setattr(app.outbox, "step", step)
+        with running(app):
+            time.sleep(1.2)
+        assert 1 <= len(steps) <= 6
