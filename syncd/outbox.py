@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from syncd.core.compose import ChangeDue, compose
-from syncd.core.delivery import MAY_REPEAT, DeliveryState, Impossible, settle
+from syncd.core.delivery import MAY_REPEAT, Ambiguous, Attempted, DeliveryState, Impossible, settle
 from syncd.core.routing import KeyFacts, Route, sees
 from syncd.sinks import Sink
 from syncd.store import Store
@@ -53,7 +53,7 @@ class Outbox:
     def recover(self) -> int:
         """At start, before the first step: mark what a dead process was sending. Returns how many deliveries."""
         with self.store.outbox() as tx:
-            return tx.recover()
+            return tx.recover(self.clock())
 
     def step(self) -> list[Sent]:
         """One attempt at every destination where something can be done now."""
@@ -73,22 +73,30 @@ class Outbox:
         if claimed is None:
             return None
         delivery, note, changes = claimed
-        sink = self.sinks.get(destination.spec.partition(":")[0])
-        if sink is None:
-            attempted = Impossible(f"no sink for {destination.spec}")
-        else:
-            attempted = sink.send(delivery.message, delivery_id=delivery.id, note=note)
+        attempted = self._attempt(delivery, note)
         ended = self.clock()
         settlement = settle(attempted, delivery.attempts, ended, self.chance)
         with self.store.outbox() as tx:
             tx.settle(delivery, settlement, started, ended)
         return Sent(delivery.id, destination.spec, delivery.message.kind, settlement.state, changes, settlement.error)
 
-    def _claim(self, tx: OutboxTransaction, destination: Destination, now: datetime) -> tuple[Delivery, str, int] | None:
+    def _attempt(self, delivery: Delivery, note: str) -> Attempted:
+        spec = delivery.destination.spec
+        sink = self.sinks.get(spec.partition(":")[0])
+        if sink is None:
+            return Impossible(f"no sink for {spec}")
+        try:
+            return sink.send(delivery.message, delivery_id=delivery.id, note=note)
+        except Exception as error:  # noqa: BLE001  a sink's bug must not keep its destination, or others, from hearing
+            return Ambiguous(f"{type(error).__name__} in the sink: {error}")
+
+    def _claim(
+        self, tx: OutboxTransaction, destination: Destination, now: datetime
+    ) -> tuple[Delivery, str, int] | None:
         """The delivery to attempt, what to tell the reader about it, and how many changes a new one holds."""
         current = tx.unsettled(destination)
         if current is not None:
-            note = MAY_REPEAT if current.state == "unknown" else ""
+            note = MAY_REPEAT if current.may_have_arrived else ""
             again = Delivery(current.id, destination, current.message, "sending", current.attempts + 1)
             return (again, note, 0) if tx.again(current, now) else None
         due = tx.due(destination, now, self._visible)

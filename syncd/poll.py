@@ -1,14 +1,14 @@
 """One poll of one key, from the request to the committed verdict. Calls in the right order and decides nothing.
 
-    poll(key)
-      | answer  = fetch(provider.request(key))     one request over the network, outside any transaction
-      | reading = provider.read(answer, known)     pure
-      | with store.begin(key) as tx:               every outcome passes through this one transaction
-      |     context = tx.context()
-      |     changes = diff(tx.before(), after)     pure; only for a listing
-      |     news    = judge(reading, changes, …)   pure
-      |     tx.apply(news)
-      -> Polled(outcome, …)                        logged once, by the caller
+poll(key)
+  | answer  = fetch(provider.request(key))     one request over the network, outside any transaction
+  | reading = provider.read(answer, known)     pure
+  | with store.begin(key) as tx:               every outcome passes through this one transaction
+  |     context = tx.context()
+  |     changes = diff(tx.before(), after)     pure; only for a listing
+  |     news    = judge(reading, changes, …)   pure
+  |     tx.apply(news)
+  -> Polled(outcome, …)                        logged once, by the caller
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Poller:
         """Everything after the network."""
         reading = vivix.read(answer, self.known.get(key.name), self.memo)
         with self.store.begin(key) as tx:
-            context = tx.context(answer.started, answer.ended)
+            context = tx.context(answer.started, answer.ended, failed=not isinstance(reading, Listing | Same))
             if isinstance(reading, Same) and reading.digest != context.digest:
                 # Somebody else has stored another state meanwhile, so "the same as last time" means nothing.
                 reading = vivix.read(answer, None, self.memo)
@@ -123,5 +123,7 @@ def _polled(key: KeyFacts, answer: Answer | NoAnswer, reading: Reading, news: Ne
         models=len(reading.catalog.models) if isinstance(reading, Listing) else None,
         announced=news.announced,
         retry=reading.retry if isinstance(reading, Refused) else None,
-        notes=tuple(f"{note.place}: {note.what}" for note in reading.catalog.notes) if isinstance(reading, Listing) else (),
+        notes=tuple(f"{note.place}: {note.what}" for note in reading.catalog.notes)
+        if isinstance(reading, Listing)
+        else (),
     )

@@ -25,7 +25,7 @@ from syncd.store.poll import KeyTransaction
 
 
 class Store:
-    """A database at the schema this program needs; the constructor touches nothing, `open` checks it."""
+    """A database at the schema this program needs; the constructor connects to nothing, `open` checks the schema."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -43,8 +43,11 @@ class Store:
     def open(self) -> None:
         """Raise `SchemaMismatch` unless the schema is the one this program needs."""
         if engine.is_sqlite(self.url) and not engine.sqlite_path(self.url).exists():
-            raise StoreError(f"database {self.where}: no such file", "`syncd run` or `syncd migrate` creates it; else check database.url")
-        with engine.begin(self._reader) as connection:
+            raise StoreError(
+                f"database {self.where}: no such file",
+                "`syncd run` or `syncd migrate` creates it; else check database.url",
+            )
+        with engine.begin(self._reader, self.where) as connection:
             schema.require_head(connection, self.where)
 
     def close(self) -> None:
@@ -77,7 +80,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view that cannot write."""
-        with engine.begin(self._reader) as connection:
+        with engine.begin(self._reader, self.where) as connection:
             yield connection
 
     @contextmanager
@@ -98,5 +101,5 @@ class Store:
                 with self._rehearsing.begin_nested():
                     yield self._rehearsing
             else:
-                with engine.begin(self._writer) as connection:
+                with engine.begin(self._writer, self.where) as connection:
                     yield connection

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from syncd.core.canon import dumps
 from syncd.core.routing import KeyFacts
@@ -25,7 +25,7 @@ class KeySchedule:
 
 def register(connection: Connection, keys: Iterable[KeyFacts], now: datetime) -> None:
     """Make `api_keys` agree with the configuration: new keys added, missing ones retired, a changed secret noted."""
-    stored = {row.name: row._mapping for row in connection.execute(select(api_keys))}
+    stored = {row["name"]: row for row in connection.execute(select(api_keys)).mappings()}
     named = {key.name: key for key in keys}
     for name, key in named.items():
         if name not in stored:
@@ -51,7 +51,7 @@ def _new(key: KeyFacts, now: datetime) -> dict[str, Any]:
     return {"name": key.name, **_wanted(key), "added_at": now, "state": "new", "state_since": now, "failures": 0}
 
 
-def _changed(stored: Mapping[str, Any], key: KeyFacts, now: datetime) -> dict[str, Any]:
+def _changed(stored: RowMapping, key: KeyFacts, now: datetime) -> dict[str, Any]:
     changed = {name: value for name, value in _wanted(key).items() if stored[name] != value}
     return {**changed, "rotated_at": now} if "fingerprint" in changed else changed
 

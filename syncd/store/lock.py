@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from syncd.errors import LockHeld
+from syncd.errors import LockHeld, StoreUnavailable
 from syncd.store import engine
 
 # "syncd" in ASCII: the number by which PostgreSQL knows the lock, within one database.
@@ -32,7 +32,9 @@ def _file(database: Path) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise LockHeld(f"lock {path}: {error.strerror}", "give the user syncd runs as write permission to the folder") from None
+        raise StoreUnavailable(
+            f"lock {path}: {error.strerror}", "give the user syncd runs as write permission to the folder"
+        ) from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

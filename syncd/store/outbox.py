@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, literal, or_, select, update
 
 from syncd.core import message as messages
 from syncd.core.compose import ChangeDue, ConditionDue, Due
@@ -19,6 +19,7 @@ from syncd.core.delivery import DeliveryState, Settlement
 from syncd.core.message import Message
 from syncd.store.poll import change_of
 from syncd.store.tables import announcements, api_keys, attempts, changes, conditions, deliveries, destinations
+from syncd.store.types import Utc
 
 UNSETTLED = ("sending", "retry", "unknown")
 
@@ -33,13 +34,17 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message on its way. `attempts` counts those begun; `state` is as it was when it was read."""
+    """A message on its way. `attempts` counts those begun; `state` is as it was when it was read.
+
+    `may_have_arrived` tells that of one of its attempts nobody knows how it ended.
+    """
 
     id: str
     destination: Destination
     message: Message
     state: DeliveryState
     attempts: int
+    may_have_arrived: bool = False
 
 
 class OutboxTransaction:
@@ -48,9 +53,14 @@ class OutboxTransaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def recover(self) -> int:
+    def recover(self, now: datetime) -> int:
         """At start: what a dead process was sending may have arrived. Returns how many there were."""
-        orphaned = update(deliveries).where(deliveries.c.state == "sending").values(state="unknown", last_error="syncd ended while sending")
+        said = "syncd ended while sending"
+        sending = deliveries.c.state == "sending"
+        lost = select(deliveries.c.id, deliveries.c.started_at, literal(now, Utc()), literal("unknown"), literal(said))
+        columns = ["delivery_id", "started_at", "ended_at", "outcome", "error"]
+        self._connection.execute(insert(attempts).from_select(columns, lost.where(sending)))
+        orphaned = update(deliveries).where(sending).values(state="unknown", retry_at=now, last_error=said)
         return self._connection.execute(orphaned).rowcount
 
     def ready(self, now: datetime) -> list[Destination]:
@@ -59,12 +69,17 @@ class OutboxTransaction:
             announcements.c.state == "queued", announcements.c.delivery_id.is_(None), announcements.c.not_before <= now
         )
         unsettled = select(deliveries.c.destination_id).where(deliveries.c.state.in_(UNSETTLED))
-        waiting = unsettled.where(or_(deliveries.c.retry_at.is_(None), deliveries.c.retry_at <= now), deliveries.c.state != "sending")
+        waiting = unsettled.where(
+            or_(deliveries.c.retry_at.is_(None), deliveries.c.retry_at <= now), deliveries.c.state != "sending"
+        )
         query = (
             select(destinations.c.id, destinations.c.spec)
             .where(
                 or_(destinations.c.frozen_until.is_(None), destinations.c.frozen_until <= now),
-                or_(destinations.c.id.in_(waiting), and_(destinations.c.id.in_(due), destinations.c.id.not_in(unsettled))),
+                or_(
+                    destinations.c.id.in_(waiting),
+                    and_(destinations.c.id.in_(due), destinations.c.id.not_in(unsettled)),
+                ),
             )
             .order_by(destinations.c.id)
         )
@@ -72,16 +87,29 @@ class OutboxTransaction:
 
     def unsettled(self, destination: Destination) -> Delivery | None:
         """The delivery that is on its way to the destination, if any."""
-        query = select(deliveries).where(deliveries.c.destination_id == destination.id, deliveries.c.state.in_(UNSETTLED))
-        row = self._connection.execute(query.with_for_update()).one_or_none()
+        doubtful = select(attempts.c.id).where(
+            attempts.c.delivery_id == deliveries.c.id, attempts.c.outcome == "unknown"
+        )
+        query = (
+            select(deliveries, doubtful.exists().label("doubtful"))
+            .where(deliveries.c.destination_id == destination.id, deliveries.c.state.in_(UNSETTLED))
+            .with_for_update(of=deliveries)
+        )
+        row = self._connection.execute(query).one_or_none()
         if row is None:
             return None
-        return Delivery(row.id, destination, messages.decode(row.message), row.state, row.attempts)
+        message = messages.decode(row.message)
+        return Delivery(row.id, destination, message, row.state, row.attempts, may_have_arrived=bool(row.doubtful))
 
     def due(self, destination: Destination, now: datetime, visible: Callable[[str, str], bool]) -> list[Due]:
-        """Everything to be told there now. `visible(destination, key)` says whether the destination may read of a key."""
+        """Everything to be told there now. `visible(destination, key)`: whether the destination may read of a key."""
         query = (
-            select(announcements.c.id.label("announcement"), announcements.c.change_id, announcements.c.condition_id, announcements.c.edge)
+            select(
+                announcements.c.id.label("announcement"),
+                announcements.c.change_id,
+                announcements.c.condition_id,
+                announcements.c.edge,
+            )
             .where(
                 announcements.c.destination_id == destination.id,
                 announcements.c.state == "queued",
@@ -92,9 +120,10 @@ class OutboxTransaction:
             .with_for_update()
         )
         rows = self._connection.execute(query).all()
-        found = [
+        edges = [row for row in rows if row.condition_id is not None]
+        found: list[Due] = [
             *self._changes({row.change_id: row.announcement for row in rows if row.change_id is not None}),
-            *self._conditions([row for row in rows if row.condition_id is not None], lambda key: visible(destination.spec, key)),
+            *self._conditions(edges, lambda key: visible(destination.spec, key)),
         ]
         return sorted(found, key=lambda one: one.announcement)
 
@@ -109,7 +138,9 @@ class OutboxTransaction:
             for row in self._connection.execute(query):
                 yield ChangeDue(wanted[row.id], row.key_name, row.detected_at, change_of(row))
 
-    def _conditions(self, rows: list[Row[Any]], visible: Callable[[str], bool]) -> Iterable[ConditionDue]:
+    def _conditions(
+        self, rows: Iterable[Row[*tuple[Any, ...]]], visible: Callable[[str], bool]
+    ) -> Iterable[ConditionDue]:
         for row in rows:
             one = self._connection.execute(select(conditions).where(conditions.c.id == row.condition_id)).one()
             detail = json.loads(one.detail)
@@ -119,7 +150,7 @@ class OutboxTransaction:
             yield ConditionDue(row.announcement, seen, at, one.kind, row.edge, one.subject, one.opened_at, detail)
 
     def open(self, delivery: Delivery, told: Iterable[int], changes_told: int, now: datetime) -> None:
-        """Write a new delivery in state `sending`, which takes the announcements with it. Commit before any socket is touched."""
+        """Write a new delivery in state `sending`, and the announcements with it. Commit before touching a socket."""
         row = {
             "id": delivery.id,
             "destination_id": delivery.destination.id,
@@ -136,14 +167,20 @@ class OutboxTransaction:
         self._connection.execute(insert(deliveries).values(**row))
         ids = list(told)
         for start in range(0, len(ids), 500):
-            taken = update(announcements).where(announcements.c.id.in_(ids[start : start + 500])).values(delivery_id=delivery.id)
+            taken = (
+                update(announcements)
+                .where(announcements.c.id.in_(ids[start : start + 500]))
+                .values(delivery_id=delivery.id)
+            )
             self._connection.execute(taken)
 
     def again(self, delivery: Delivery, now: datetime) -> bool:
         """Claim an unsettled delivery for another attempt; False if somebody else has."""
         claimed = (
             update(deliveries)
-            .where(deliveries.c.id == delivery.id, deliveries.c.state == delivery.state)
+            .where(
+                deliveries.c.id == delivery.id, deliveries.c.state == delivery.state, deliveries.c.state != "sending"
+            )
             .values(state="sending", started_at=now, retry_at=None, attempts=deliveries.c.attempts + 1)
         )
         return self._connection.execute(claimed).rowcount == 1
@@ -162,18 +199,32 @@ class OutboxTransaction:
             )
         )
         self._connection.execute(settled)
-        outcome = {"delivery_id": delivery.id, "started_at": started, "ended_at": now, "outcome": settlement.state, "error": settlement.error}
+        outcome = {
+            "delivery_id": delivery.id,
+            "started_at": started,
+            "ended_at": now,
+            "outcome": settlement.state,
+            "error": settlement.error,
+        }
         self._connection.execute(insert(attempts).values(**outcome))
         final = {"sent": "sent", "dead": "dropped"}.get(settlement.state)
         if final is not None:
-            self._connection.execute(update(announcements).where(announcements.c.delivery_id == delivery.id).values(state=final))
+            self._connection.execute(
+                update(announcements).where(announcements.c.delivery_id == delivery.id).values(state=final)
+            )
         if settlement.state == "sent":
             sent = update(destinations).where(destinations.c.id == delivery.destination.id).values(last_sent_at=now)
             self._connection.execute(sent)
 
     def next_due(self) -> datetime | None:
         """When something becomes due next, None if nothing waits. May be in the past."""
-        queued = select(func.min(announcements.c.not_before)).where(announcements.c.state == "queued", announcements.c.delivery_id.is_(None))
+        unsettled = select(deliveries.c.destination_id).where(deliveries.c.state.in_(UNSETTLED))
+        queued = select(func.min(announcements.c.not_before)).where(
+            announcements.c.state == "queued",
+            announcements.c.delivery_id.is_(None),
+            # What waits behind a delivery waits for it.
+            announcements.c.destination_id.not_in(unsettled),
+        )
         waiting = select(func.min(deliveries.c.retry_at)).where(deliveries.c.state.in_(("retry", "unknown")))
         moments = [self._connection.scalar(queued), self._connection.scalar(waiting)]
         return min((moment for moment in moments if moment is not None), default=None)

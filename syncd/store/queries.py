@@ -1,4 +1,4 @@
-"""Questions to the views, with the same answers on both databases. Everything here works on a connection that cannot write."""
+"""Questions to the views, with the same answers on both databases. All on a connection that cannot write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -45,7 +44,10 @@ def sql(connection: Connection, query: str) -> Rows:
         finally:
             cursor.close()
     except _driver_errors(connection) as error:
-        raise UsageError(f"sql: {' '.join(str(error).split())}", "the views are listed in docs/sql.md; nothing but reading is possible") from None
+        raise UsageError(
+            f"sql: {' '.join(str(error).split())}",
+            "the views are listed in docs/sql.md; nothing but reading is possible",
+        ) from None
 
 
 def _driver_errors(connection: Connection) -> tuple[type[Exception], ...]:
@@ -53,7 +55,7 @@ def _driver_errors(connection: Connection) -> tuple[type[Exception], ...]:
     return (dbapi.Error, dbapi.Warning) if dbapi is not None else (DBAPIError,)
 
 
-def select(connection: Connection, query: str, **parameters: Any) -> Rows:
+def select(connection: Connection, query: str, **parameters: object) -> Rows:
     """One of our own queries, with bound parameters."""
     result = connection.execute(text(query), parameters)
     return Rows(tuple(result.keys()), [tuple(map(cell, row)) for row in result])
@@ -80,20 +82,30 @@ def _where(clauses: Sequence[str]) -> str:
 def models(connection: Connection, *, key: str | None, category: str | None, at: datetime | None) -> Rows:
     """The confirmed catalogue now, or what was observed at a time."""
     shown = "key_name, slug, category, creator, credits_min, credits_max, params"
-    clauses = [f"{column} = :{name}" for column, name, given in (("key_name", "key", key), ("category", "category", category)) if given]
+    clauses = [
+        f"{column} = :{name}"
+        for column, name, given in (("key_name", "key", key), ("category", "category", category))
+        if given
+    ]
     if at is None:
         query = f"SELECT {shown}, since, missing_since FROM current_models"  # noqa: S608 - our own text
     else:
         query = f"SELECT {shown}, valid_from AS since, NULL AS missing_since FROM model_history"  # noqa: S608
         clauses.append("valid_from <= :at AND (valid_to IS NULL OR valid_to > :at)")
-    given = {name: value for name, value in (("key", key), ("category", category), ("at", _moment(connection, at))) if value is not None}
+    given = {
+        name: value
+        for name, value in (("key", key), ("category", category), ("at", _moment(connection, at)))
+        if value is not None
+    }
     return select(connection, query + _where(clauses) + " ORDER BY key_name, slug", **given)
 
 
-def changes(connection: Connection, *, key: str | None, since: datetime | None, severity: Sequence[str], held: bool) -> Rows:
+def changes(
+    connection: Connection, *, key: str | None, since: datetime | None, severity: Sequence[str], held: bool
+) -> Rows:
     """The change log, oldest first, without the silent first catalogues."""
     clauses = ["state <> 'baseline'"]
-    given: dict[str, Any] = {}
+    given: dict[str, datetime | Cell] = {}
     if key is not None:
         clauses.append("key_name = :key")
         given["key"] = key
@@ -103,11 +115,14 @@ def changes(connection: Connection, *, key: str | None, since: datetime | None, 
     if held:
         clauses.append("state = 'held'")
     if severity:
-        clauses.append("severity IN (" + ", ".join(f"'{one}'" for one in severity) + ")")
-    return select(connection, "SELECT * FROM change_log" + _where(clauses) + " ORDER BY detected_at, change_id", **given)
+        wanted = {f"severity_{n}": one for n, one in enumerate(severity)}
+        clauses.append(f"severity IN ({', '.join(f':{name}' for name in wanted)})")
+        given |= wanted
+    query = "SELECT * FROM change_log" + _where(clauses) + " ORDER BY detected_at, change_id"  # noqa: S608 - our own text
+    return select(connection, query, **given)
 
 
-def _moment(connection: Connection, at: datetime | None) -> Any:
+def _moment(connection: Connection, at: datetime | None) -> datetime | Cell:
     if at is None or connection.dialect.name != "sqlite":
         return at
     return cell(at)

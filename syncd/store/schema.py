@@ -7,15 +7,18 @@ rebuilding a parent would delete its children without a word) and checked afterw
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection
 
 from syncd.errors import SchemaMismatch, StoreError
 from syncd.store import engine
@@ -45,9 +48,8 @@ def alembic_config() -> AlembicConfig:
 
 def head() -> str:
     """The revision this program needs."""
-    found = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    assert found is not None  # a program without a migration would not have a table
-    return found
+    # There is one: a program without a migration would not have a table.
+    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 
 def current(connection: Connection) -> str | None:
@@ -61,10 +63,12 @@ def require_head(connection: Connection, where: str) -> None:
     if here == needed:
         return
     if here is None:
-        raise SchemaMismatch(f"database {where} has no syncd schema yet, this program needs {needed}", "run `syncd migrate`")
-    raise _newer(where, here, needed) if not _knows(here) else SchemaMismatch(
-        f"database {where}: schema is at {here}, this program needs {needed}", "run `syncd migrate`"
-    )
+        raise SchemaMismatch(
+            f"database {where} has no syncd schema yet, this program needs {needed}", "run `syncd migrate`"
+        )
+    if not _knows(here):
+        raise _newer(where, here, needed)
+    raise SchemaMismatch(f"database {where}: schema is at {here}, this program needs {needed}", "run `syncd migrate`")
 
 
 def _newer(where: str, here: str, needed: str) -> SchemaMismatch:
@@ -81,6 +85,7 @@ def _knows(revision: str) -> bool:
 def migrate(url: str, to: str = "head") -> Migrated:
     """Bring the database to a revision, forward only. Raises `SchemaMismatch` where it is newer than this program.
 
+    At head the views are those of this program: one that is missing or whose text has changed has them all made anew.
     Hold the process lock around it.
     """
     migrator = engine.writer(url, foreign_keys=False)
@@ -88,12 +93,12 @@ def migrate(url: str, to: str = "head") -> Migrated:
         with engine.faults(engine.shown_url(url)):
             with migrator.connect() as connection:
                 before = current(connection)
-            if before is not None and not _knows(before):
-                raise _newer(engine.shown_url(url), before, head())
-            target = _resolve(to, before)
-            if before == target and _has_views(migrator):
-                return Migrated(before, target)
-            backup = _back_up(url, before)
+                if before is not None and not _knows(before):
+                    raise _newer(engine.shown_url(url), before, head())
+                target = _resolve(to, before)
+                if before == target and (target != head() or _has_views(connection)):
+                    return Migrated(before, target)
+            backup = _back_up(url, before) if before != target else None
             with migrator.begin() as connection:
                 _drop_views(connection)
                 _upgrade(connection, target)
@@ -111,7 +116,10 @@ def _resolve(to: str, before: str | None) -> str:
     if wanted not in known:
         raise StoreError(f"there is no schema revision {to!r}", f"known: {', '.join(known)}")
     if before is not None and known.index(wanted) > known.index(before):
-        raise StoreError(f"schema is at {before}, which is newer than {wanted}", "migrations go forward only; restore a backup to go back")
+        raise StoreError(
+            f"schema is at {before}, which is newer than {wanted}",
+            "migrations go forward only; restore a backup to go back",
+        )
     return wanted
 
 
@@ -127,6 +135,7 @@ def _back_up(url: str, before: str | None) -> Path | None:
     finally:
         source.close()
         target.close()
+    shutil.copymode(path, backup)
     return backup
 
 
@@ -134,30 +143,60 @@ def _upgrade(connection: Connection, target: str) -> None:
     config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, target)
-    if connection.dialect.name == "sqlite" and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()):
-        raise StoreError(f"the migration would leave {len(broken)} rows without what they refer to", "nothing was changed; report this as a bug")
+    if connection.dialect.name != "sqlite":
+        return
+    if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall():
+        raise StoreError(
+            f"the migration would leave {len(broken)} rows without what they refer to",
+            "nothing was changed; report this as a bug",
+        )
 
 
 def view_names(dialect: str) -> list[str]:
     """The views, in the order in which they are created (a later one may use an earlier one)."""
-    return [path.stem.partition("-")[2] for path in _view_files(dialect)]
+    return list(_views(dialect))
 
 
-def _view_files(dialect: str) -> list[Path]:
-    return sorted((folder() / "views" / dialect).glob("*.sql"))
+def _views(dialect: str) -> dict[str, str]:
+    """Each view's name and text."""
+    files = sorted((folder() / "views" / dialect).glob("*.sql"))
+    return {path.stem.partition("-")[2]: path.read_text("utf-8").strip() for path in files}
 
 
-def _has_views(migrator: Engine) -> bool:
-    with migrator.connect() as connection:
-        return set(inspect(connection).get_view_names()) >= set(view_names(migrator.dialect.name))
+def _has_views(connection: Connection) -> bool:
+    """Whether the database has the views of this program, word for word."""
+    return _stored_marks(connection) == {name: _mark(text) for name, text in _views(connection.dialect.name).items()}
+
+
+def _mark(view: str) -> str:
+    """Stands for a view's text, without the remarks before it, which SQLite does not keep."""
+    return hashlib.sha256(view[view.index("CREATE VIEW") :].encode()).hexdigest()[:16]
+
+
+# PostgreSQL keeps a view's meaning and not its text, so a comment on the view holds the mark.
+_VIEW_COMMENTS: Final = """
+    SELECT relname, obj_description(oid, 'pg_class') FROM pg_class
+    WHERE relkind = 'v' AND relnamespace = current_schema()::regnamespace
+"""
+
+
+def _stored_marks(connection: Connection) -> dict[str, str]:
+    """The marks of our views as they are in the database; those that people have made are none of our business."""
+    ours = view_names(connection.dialect.name)
+    if connection.dialect.name == "sqlite":
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'").all()
+        return {name: _mark(sql) for name, sql in rows if name in ours}
+    rows = connection.exec_driver_sql(_VIEW_COMMENTS).all()
+    return {name: (comment or "").rpartition(" ")[2] for name, comment in rows if name in ours}
 
 
 def _drop_views(connection: Connection) -> None:
     for name in reversed(view_names(connection.dialect.name)):
-        connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
 
 
 def _create_views(connection: Connection) -> None:
-    for path in _view_files(connection.dialect.name):
-        connection.exec_driver_sql(path.read_text("utf-8"))
-
+    for name, text in _views(connection.dialect.name).items():
+        connection.exec_driver_sql(text)
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS 'syncd {_mark(text)}'")

@@ -27,7 +27,7 @@ class Utc(TypeDecorator[datetime]):
         """Text on SQLite, `timestamptz` elsewhere."""
         return dialect.type_descriptor(String(26) if dialect.name == "sqlite" else DateTime(timezone=True))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
         """Only aware datetimes come in: a naive one would be read as the server's local time."""
         if value is None:
             return None
@@ -36,11 +36,11 @@ class Utc(TypeDecorator[datetime]):
         moment = value.astimezone(UTC)
         return moment.strftime(_FORMAT) if dialect.name == "sqlite" else moment
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Aware, in UTC, whatever the server's time zone."""
-        if value is None:
-            return None
-        return datetime.strptime(value, _FORMAT).replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+        if isinstance(value, str):
+            return datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
+        return None if value is None else value.astimezone(UTC)
 
 
 @final
@@ -55,11 +55,11 @@ class Credits(TypeDecorator[Decimal | int]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """`numeric` on both; without SQLAlchemy's conversion on SQLite, which would warn and round."""
-        return dialect.type_descriptor(Numeric(asdecimal=dialect.name != "sqlite"))
+        return dialect.type_descriptor(Numeric(asdecimal=False) if dialect.name == "sqlite" else Numeric())
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: Decimal | int | None, dialect: Dialect) -> Decimal | int | float | None:
         """Absurd amounts become null."""
-        if value is None or abs(value) >= self.MOST:
+        if value is None or not -self.MOST < value < self.MOST:
             return None
         if dialect.name == "sqlite":
             return int(value) if value == int(value) else float(value)

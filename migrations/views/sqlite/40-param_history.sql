@@ -4,7 +4,11 @@ WITH specs AS (
     SELECT
         l.key_id, l.slug, l.valid_from, l.valid_to,
         e.key AS param,
-        CASE WHEN e.type IN ('object', 'array') THEN e.value ELSE json_quote(e.value) END AS spec,
+        CASE
+            WHEN e.type IN ('object', 'array') THEN e.value
+            WHEN e.type IN ('true', 'false') THEN e.type
+            ELSE json_quote(e.value)
+        END AS spec,
         CASE WHEN e.type = 'object' AND json_type(e.value, '$.type') = 'text' THEN json_extract(e.value, '$.type') END AS type
     FROM listings l
     JOIN model_versions v ON v.id = l.version_id

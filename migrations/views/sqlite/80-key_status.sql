@@ -18,7 +18,7 @@ LEFT JOIN polls latest ON latest.id = k.last_poll_id
 LEFT JOIN polls good ON good.id = (
     SELECT p.id FROM polls p
     WHERE p.key_id = k.id AND p.outcome IN ('changed', 'unchanged')
-    ORDER BY p.started_at DESC LIMIT 1
+    ORDER BY p.started_at DESC, p.id DESC LIMIT 1
 )
 LEFT JOIN snapshots s ON s.id = k.snapshot_id
 WHERE k.retired_at IS NULL

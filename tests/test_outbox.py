@@ -1,0 +1,423 @@
+"""The outbox: what is announced is delivered once, in order, or is said to may repeat. On both databases."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import count
+
+import pytest
+import sqlalchemy as sa
+
+from syncd.core.delivery import MAY_REPEAT, Ambiguous, Attempted, Delivered, Impossible, NotSent
+from syncd.core.message import Message, as_text
+from syncd.core.routing import Route
+from syncd.outbox import Outbox
+from syncd.store.outbox import Delivery, Destination
+from tests.conftest import Clock
+from tests.watching import Watch, at, listing, model, refusal, with_price
+
+A = model("a")
+TO_CONSOLE = Route("all", "console")
+TO_SLACK = Route("chat", "slack:#vivix")
+
+
+@dataclass
+class FakeSink:
+    """Remembers what it was given and answers as it is told; the last answer stays."""
+
+    answers: list[Attempted | BaseException] = field(default_factory=lambda: [Delivered("ts-1")])
+    seen: list[tuple[str, str, str]] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+
+    def send(self, message: Message, *, delivery_id: str, note: str = "") -> Attempted:
+        self.seen.append((delivery_id, message.title, note))
+        self.messages.append(message)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+class PowerCutError(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Mail:
+    """A watch, its outbox and its sinks."""
+
+    watch: Watch
+    console: FakeSink
+    slack: FakeSink
+    numbers: Callable[[], int]
+
+    @property
+    def clock(self) -> Clock:
+        return self.watch.clock
+
+    def outbox(self) -> Outbox:
+        """The outbox of a process that has just started."""
+        return Outbox(
+            store=self.watch.store,
+            sinks={"console": self.console, "slack": self.slack},
+            routes=self.watch.poller.judgement.routes,
+            keys=dict(self.watch.keys),
+            clock=self.clock,
+            new_id=lambda: f"dlv_{self.numbers():03}",
+            chance=random.Random(1),  # noqa: S311  it spreads retries
+        )
+
+    def change_price(self, price: float, key: str = "prod") -> None:
+        self.watch.answer(key, listing(with_price(A, price, 100)))
+
+
+def mailing(url: str, clock: Clock, *routes: Route):
+    numbers = count(1)
+    watch = Watch(url, clock, routes=routes)
+    watch.answer("prod", listing(A))
+    return Mail(watch, FakeSink(), FakeSink(), lambda: next(numbers))
+
+
+@pytest.fixture
+def mail(migrated_url: str, clock: Clock):
+    mail = mailing(migrated_url, clock, TO_CONSOLE)
+    yield mail
+    mail.watch.close()
+
+
+@pytest.fixture
+def two(migrated_url: str, clock: Clock):
+    mail = mailing(migrated_url, clock, TO_CONSOLE, TO_SLACK)
+    yield mail
+    mail.watch.close()
+
+
+def states(mail: Mail) -> list[str]:
+    return [row[0] for row in mail.watch.rows("SELECT state FROM deliveries ORDER BY id")]
+
+
+# --- the straight way ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_announced_is_sent_once(mail: Mail):
+    mail.change_price(11)
+    outbox = mail.outbox()
+    mail.clock.advance(seconds=1)
+    (sent,) = outbox.step()
+    assert (sent.delivery, sent.destination, sent.state, sent.changes) == ("dlv_001", "console", "sent", 1)
+    assert outbox.step() == []
+    assert len(mail.console.seen) == 1
+    assert mail.watch.row("SELECT state, delivery_id FROM announcements") == ("sent", "dlv_001")
+    query = "SELECT state, attempts, sent_at, slack_ts, last_error, change_count FROM alert_log"
+    assert mail.watch.row(query) == ("sent", 1, at(mail.clock()), "ts-1", None, 1)
+    assert mail.watch.one("SELECT announced_at FROM change_log WHERE slug = 'a'") == at(mail.clock())
+    assert mail.watch.one("SELECT last_sent_at FROM destinations") == at(mail.clock())
+    assert mail.watch.row("SELECT outcome, error FROM attempts") == ("sent", None)
+
+
+def test_with_nothing_due_there_is_nothing_to_send(mail: Mail):
+    outbox = mail.outbox()
+    assert outbox.step() == []
+    assert outbox.next_due() is None
+    assert states(mail) == []
+
+
+def test_everything_due_is_one_message(mail: Mail):
+    for price in (11, 12, 13):
+        mail.change_price(price)
+    (sent,) = mail.outbox().step()
+    assert sent.changes == 3
+    assert states(mail) == ["sent"]
+
+
+def test_what_is_not_due_yet_waits(mail: Mail):
+    mail.change_price(11)
+    later = mail.clock() + timedelta(minutes=1)
+    mail.watch.write("UPDATE announcements SET not_before = :at", at=later)
+    outbox = mail.outbox()
+    assert outbox.step() == []
+    assert outbox.next_due() == later
+    mail.clock.now = later
+    assert [sent.state for sent in outbox.step()] == ["sent"]
+
+
+def test_a_message_names_its_changes_in_the_order_they_were_found(mail: Mail):
+    names = [f"m{number:02}" for number in range(12)]
+    for number in range(1, len(names) + 1):
+        mail.watch.answer("prod", listing(A, *(model(name) for name in names[:number])))
+    mail.outbox().step()
+    text = as_text(mail.console.messages[0])
+    places = [text.index(name) for name in names]
+    assert places == sorted(places)
+
+
+def test_hundreds_of_announcements_are_one_message(mail: Mail):
+    mail.watch.answer("prod", listing(A, *(model(f"m{number}") for number in range(600))))
+    (sent,) = mail.outbox().step()
+    assert (sent.state, sent.changes) == ("sent", 600)
+    assert mail.watch.rows("SELECT state, COUNT(*) FROM announcements GROUP BY state") == [("sent", 600)]
+    assert mail.watch.one("SELECT COUNT(*) FROM change_log WHERE announced_at IS NOT NULL") == 600
+
+
+# --- what may go wrong ---------------------------------------------------------------------------------------------
+
+
+def test_what_did_not_arrive_is_tried_again_after_a_while(mail: Mail):
+    mail.console.answers = [NotSent("no network"), NotSent("no network"), Delivered()]
+    mail.change_price(11)
+    outbox = mail.outbox()
+    (sent,) = outbox.step()
+    assert (sent.state, sent.error) == ("retry", "no network")
+    due = outbox.next_due()
+    assert due is not None
+    assert mail.clock() < due <= mail.clock() + timedelta(seconds=2)
+    mail.clock.now = due - timedelta(microseconds=1)
+    assert outbox.step() == []
+    for expected in ("retry", "sent"):
+        mail.clock.now = max(mail.clock(), outbox.next_due() or mail.clock())
+        assert [sent.state for sent in outbox.step()] == [expected]
+    # The same delivery with the same words each time, and nothing said of a repetition.
+    assert len(set(mail.console.seen)) == 1
+    assert mail.console.seen[0][2] == ""
+    assert len({as_text(message) for message in mail.console.messages}) == 1
+    assert mail.watch.row("SELECT attempts, last_error FROM alert_log") == (3, None)
+    assert [row[0] for row in mail.watch.rows("SELECT outcome FROM attempts ORDER BY id")] == ["retry", "retry", "sent"]
+
+
+def test_what_waits_behind_a_delivery_waits_unrendered(mail: Mail):
+    mail.console.answers = [NotSent("no network"), Delivered()]
+    mail.change_price(11)
+    outbox = mail.outbox()
+    outbox.step()
+    mail.change_price(12)
+    mail.change_price(13)
+    assert states(mail) == ["retry"]
+    # It is not due before what it waits for.
+    assert outbox.next_due() == outbox_retry_at(mail)
+    mail.clock.advance(minutes=10)
+    assert [(sent.delivery, sent.state) for sent in outbox.step()] == [("dlv_001", "sent")]
+    assert [(sent.delivery, sent.changes) for sent in outbox.step()] == [("dlv_002", 2)]
+
+
+def outbox_retry_at(mail: Mail) -> datetime:
+    with mail.watch.store.outbox() as tx:
+        due = tx._connection.scalar(sa.text("SELECT retry_at FROM deliveries"))
+    return datetime.fromisoformat(f"{due}+00:00") if isinstance(due, str) else due
+
+
+def test_what_may_have_arrived_is_sent_again_and_says_so(mail: Mail):
+    mail.console.answers = [Ambiguous("time-out while waiting for the answer"), Delivered()]
+    mail.change_price(11)
+    outbox = mail.outbox()
+    assert [sent.state for sent in outbox.step()] == ["unknown"]
+    assert [sent.state for sent in outbox.step()] == ["sent"]
+    assert [(identity, note) for identity, _, note in mail.console.seen] == [("dlv_001", ""), ("dlv_001", MAY_REPEAT)]
+
+
+def test_once_it_may_have_arrived_every_later_attempt_says_so(mail: Mail):
+    mail.console.answers = [Ambiguous("time-out"), NotSent("no network"), Delivered()]
+    mail.change_price(11)
+    outbox = mail.outbox()
+    for _ in range(3):
+        outbox.step()
+        mail.clock.advance(minutes=10)
+    assert [note for _, _, note in mail.console.seen] == ["", MAY_REPEAT, MAY_REPEAT]
+    assert states(mail) == ["sent"]
+
+
+def test_what_is_never_taken_is_dead_and_frees_its_destination(mail: Mail):
+    mail.console.answers = [Impossible("channel_not_found"), Delivered()]
+    mail.change_price(11)
+    outbox = mail.outbox()
+    (sent,) = outbox.step()
+    assert (sent.state, sent.error) == ("dead", "channel_not_found")
+    assert mail.watch.one("SELECT state FROM announcements") == "dropped"
+    assert mail.watch.one("SELECT announced_at FROM change_log WHERE slug = 'a'") is None
+    assert outbox.step() == []
+    assert outbox.next_due() is None
+    mail.change_price(12)
+    assert [sent.state for sent in outbox.step()] == ["sent"]
+
+
+def test_a_destination_nobody_serves_is_dead(migrated_url: str, clock: Clock):
+    mail = mailing(migrated_url, clock, Route("odd", "pigeon:north"))
+    mail.change_price(11)
+    (sent,) = mail.outbox().step()
+    assert (sent.state, sent.error) == ("dead", "no sink for pigeon:north")
+    mail.watch.close()
+
+
+def test_a_bug_in_one_sink_keeps_no_other_destination_from_hearing(two: Mail):
+    two.console.answers = [RuntimeError("boom"), Delivered()]
+    two.change_price(11)
+    outbox = two.outbox()
+    by_destination = {sent.destination: sent for sent in outbox.step()}
+    assert by_destination["slack:#vivix"].state == "sent"
+    assert by_destination["console"].state == "unknown"
+    assert by_destination["console"].error == "RuntimeError in the sink: boom"
+    outbox.step()
+    assert [note for _, _, note in two.console.seen] == ["", MAY_REPEAT]
+
+
+# --- processes that die --------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_dies_while_sending_leaves_a_message_that_may_repeat(mail: Mail):
+    mail.console.answers = [PowerCutError(), Delivered()]
+    mail.change_price(11)
+    with pytest.raises(PowerCutError):
+        mail.outbox().step()
+    assert states(mail) == ["sending"]
+
+    started_again = mail.outbox()
+    assert started_again.step() == []  # nobody takes it away from a process that may still be sending
+    assert started_again.recover() == 1
+    assert started_again.next_due() == mail.clock()
+    assert [sent.state for sent in started_again.step()] == ["sent"]
+    assert [(identity, note) for identity, _, note in mail.console.seen] == [("dlv_001", ""), ("dlv_001", MAY_REPEAT)]
+    assert [row[0] for row in mail.watch.rows("SELECT outcome FROM attempts ORDER BY id")] == ["unknown", "sent"]
+    assert mail.watch.one("SELECT attempts FROM alert_log") == 2
+    assert started_again.recover() == 0
+
+
+def test_a_process_that_dies_before_it_sends_repeats_nothing(mail: Mail):
+    mail.change_price(11)
+
+    def dies() -> str:
+        raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        replace(mail.outbox(), new_id=dies).step()
+    assert states(mail) == []
+    started_again = mail.outbox()
+    assert started_again.recover() == 0
+    assert [sent.state for sent in started_again.step()] == ["sent"]
+    assert [note for _, _, note in mail.console.seen] == [""]
+
+
+def test_the_database_itself_allows_one_unsettled_delivery_per_destination(mail: Mail):
+    mail.console.answers = [NotSent("later")]
+    mail.change_price(11)
+    mail.outbox().step()
+    message = mail.console.messages[0]
+    destination = Destination(mail.watch.one("SELECT id FROM destinations"), "console")
+    second = Delivery("dlv_second", destination, message, "sending", 1)
+
+    def open_another() -> None:
+        with mail.watch.store.outbox() as tx:
+            tx.open(second, [], 0, mail.clock())
+
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        open_another()
+
+
+def test_of_two_that_claim_a_delivery_one_gets_it(mail: Mail):
+    mail.console.answers = [NotSent("later")]
+    mail.change_price(11)
+    mail.outbox().step()
+    destination = Destination(mail.watch.one("SELECT id FROM destinations"), "console")
+    with mail.watch.store.outbox() as tx:
+        seen_by_both = tx.unsettled(destination)
+        assert seen_by_both is not None
+        assert tx.again(seen_by_both, mail.clock()) is True
+    with mail.watch.store.outbox() as tx:
+        assert tx.again(seen_by_both, mail.clock()) is False
+        in_flight = tx.unsettled(destination)
+        assert in_flight is not None
+        assert tx.again(in_flight, mail.clock()) is False
+
+
+# --- who is told what ----------------------------------------------------------------------------------------------
+
+
+def test_destinations_are_independent(two: Mail):
+    two.console.answers = [NotSent("closed"), Delivered()]
+    two.change_price(11)
+    outbox = two.outbox()
+    assert {sent.destination: sent.state for sent in outbox.step()} == {"console": "retry", "slack:#vivix": "sent"}
+    two.change_price(12)
+    assert [(sent.destination, sent.state) for sent in outbox.step()] == [("slack:#vivix", "sent")]
+    two.clock.advance(minutes=10)
+    while outbox.step():
+        pass
+    assert len(two.slack.seen) == 2
+    assert len(two.console.seen) == 3
+    assert mail_sent(two) == {"console": 2, "slack:#vivix": 2}
+    first = min(row[0] for row in two.watch.rows("SELECT sent_at FROM deliveries"))
+    assert two.watch.rows("SELECT announced_at FROM change_log WHERE slug = 'a' ORDER BY change_id")[0] == (first,)
+
+
+def mail_sent(mail: Mail) -> dict[str, int]:
+    return dict(mail.watch.rows("SELECT channel, COUNT(*) FROM alert_log WHERE state = 'sent' GROUP BY channel"))
+
+
+def test_routes_that_change_later_re_route_nothing(two: Mail):
+    two.change_price(11)
+    two.watch.poller.judgement = replace(two.watch.poller.judgement, routes=(Route("new", "slack:#elsewhere"),))
+    outbox = two.outbox()
+    assert sorted(sent.destination for sent in outbox.step()) == ["console", "slack:#vivix"]
+    two.change_price(12)
+    assert [sent.destination for sent in outbox.step()] == ["slack:#elsewhere"]
+
+
+def test_a_condition_names_only_keys_that_the_destination_may_see(migrated_url: str, clock: Clock):
+    ours = Route("ours", "slack:#ours", labels={"tenant": "us"})
+    theirs = Route("theirs", "slack:#theirs", keys=("their-*",))
+    mail = mailing(migrated_url, clock, ours, theirs, TO_CONSOLE)
+    watch = mail.watch
+    watch.add("our-key", labels={"tenant": "us"})
+    names = ("our-key", "their-key")
+    for name in names:
+        watch.answer(name, listing(A))
+    for _ in range(2):
+        for name in names:
+            watch.no_answer(name)
+    mail.outbox().step()
+    texts = [as_text(message) for message in mail.slack.messages]
+    assert len(texts) == 2
+    assert sum("our-key" in text and "their-key" not in text for text in texts) == 1
+    assert sum("their-key" in text and "our-key" not in text for text in texts) == 1
+    both = as_text(mail.console.messages[0])
+    assert "our-key" in both
+    assert "their-key" in both
+    watch.close()
+
+
+def test_both_edges_of_a_condition_are_delivered(mail: Mail):
+    outbox = mail.outbox()
+    mail.watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+    outbox.step()
+    mail.clock.advance(hours=1)
+    mail.watch.answer("prod", listing(A))
+    outbox.step()
+    assert [title for _, title, _ in mail.console.seen] == ["Key prod is rejected (401)", "Key prod works again"]
+    assert mail.watch.rows("SELECT edge, state FROM announcements ORDER BY id") == [
+        ("opened", "sent"),
+        ("closed", "sent"),
+    ]
+    assert [row[0] for row in mail.watch.rows("SELECT change_count FROM alert_log")] == [0, 0]
+
+
+def test_a_held_removal_is_told_once_when_it_is_confirmed(mail: Mail):
+    outbox = mail.outbox()
+    mail.watch.answer("prod", listing())
+    assert outbox.step() == []
+    mail.clock.advance(hours=1)
+    mail.watch.answer("prod", listing())
+    (sent,) = outbox.step()
+    assert (sent.kind, sent.changes) == ("models_removed", 1)
+    mail.watch.answer("prod", listing())
+    assert outbox.step() == []
+
+
+def test_what_is_below_a_threshold_is_not_due(migrated_url: str, clock: Clock):
+    mail = mailing(migrated_url, clock, Route("money", "console", min_percent=Decimal(50)))
+    mail.watch.answer("prod", listing(with_price(A, 10.1, 20)))
+    outbox = mail.outbox()
+    assert outbox.step() == []
+    assert outbox.next_due() is None
+    mail.watch.close()

@@ -1,0 +1,406 @@
+"""Migrations and views: from nothing to today's schema, forward only, all or nothing."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+
+# Those that fit: there are no downgrades, so nothing can go down and up again.
+from pytest_alembic.tests import (  # noqa: F401  pytest collects what is imported
+    test_model_definitions_match_ddl,
+    test_single_head_revision,
+    test_upgrade,
+)
+
+from syncd.errors import SchemaMismatch, StoreError
+from syncd.store import Store, engine, schema
+from syncd.store.tables import metadata
+from tests.conftest import Clock, sqlite_url
+from tests.postgres import Postgres
+from tests.watching import listing, model, watching
+
+# The contract with everybody who queries: names, columns and their order. Additions only, at the end.
+VIEWS = {
+    "current_models": "key_name slug name category creator description credits_min credits_max params example_request "
+    "since missing_since",
+    "model_history": "key_name slug name category creator description credits_min credits_max params example_request "
+    "valid_from valid_to",
+    "credit_history": "key_name slug credits_min credits_max valid_from valid_to",
+    "param_history": "key_name slug param type spec valid_from valid_to",
+    "change_log": "change_id detected_at key_name slug kind severity path old_value new_value decided witness affects "
+    "summary detail state announced_at",
+    "condition_log": "condition_id kind severity key_name account destination opened_at closed_at detail",
+    "poll_log": "poll_id key_name started_at last_at polls duration_ms outcome http_status error_code request_id "
+    "credits_balance rate_limit_remaining",
+    "key_status": "key_name account state state_since last_poll_at last_success_at tier credits_balance "
+    "calls_per_minute concurrent_jobs model_count held_changes",
+    "balance_history": "account key_name at credits_balance",
+    "alert_log": "delivery_id created_at sent_at channel kind severity state attempts change_count slack_ts last_error",
+}
+
+
+# --- the suite of pytest-alembic, on both databases ----------------------------------------------------------------
+
+
+@pytest.fixture
+def alembic_config() -> Config:
+    return schema.alembic_config()
+
+
+@pytest.fixture
+def alembic_engine(database_url: str) -> Iterator[sa.Connection]:
+    """One connection, as `migrate` gives one to env.py, and not an engine."""
+    with connected(database_url) as connection:
+        yield connection
+
+
+@contextmanager
+def connected(url: str) -> Iterator[sa.Connection]:
+    migrator = engine.writer(url, foreign_keys=False)
+    with migrator.begin() as connection:
+        yield connection
+    migrator.dispose()
+
+
+# --- forward -------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_database_is_brought_to_head(database_url: str):
+    assert schema.migrate(database_url) == schema.Migrated(None, schema.head())
+    store = Store(database_url)
+    store.open()
+    store.close()
+    assert tables(database_url) == {*metadata.tables, "alembic_version"}
+
+
+def test_migrating_again_does_nothing(migrated_url: str):
+    before = everything(migrated_url)
+    assert schema.migrate(migrated_url) == schema.Migrated(schema.head(), schema.head())
+    assert everything(migrated_url) == before
+
+
+def test_the_tables_are_those_of_the_metadata(migrated_url: str):
+    with connected(migrated_url) as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+
+
+def test_a_difference_between_tables_and_metadata_would_be_noticed(migrated_url: str):
+    with connected(migrated_url) as connection:
+        connection.execute(sa.text("DROP INDEX ix_changes_detected_at"))
+        context = MigrationContext.configure(connection)
+        assert [step[0] for step in compare_metadata(context, metadata)] == ["add_index"]
+
+
+def test_every_constraint_has_a_name(migrated_url: str):
+    with connected(migrated_url) as connection:
+        inspector = sa.inspect(connection)
+        for table in metadata.tables:
+            unnamed = [
+                *(one for one in inspector.get_foreign_keys(table) if not one["name"]),
+                *(one for one in inspector.get_unique_constraints(table) if not one["name"]),
+                *(one for one in inspector.get_check_constraints(table) if not one["name"]),
+            ]
+            assert unnamed == []
+            assert inspector.get_pk_constraint(table)["name"] == f"pk_{table}"
+
+
+@pytest.mark.parametrize("unknown", ["9999", "heads", "", "0001x"])
+def test_a_revision_that_does_not_exist_is_refused(database_url: str, unknown: str):
+    with pytest.raises(StoreError, match=r"there is no schema revision .*; known: 0001"):
+        schema.migrate(database_url, unknown)
+    assert tables(database_url) == set()
+
+
+def test_a_newer_schema_is_refused_by_all_and_left_alone(migrated_url: str):
+    execute(migrated_url, "UPDATE alembic_version SET version_num = 'from_the_future'")
+    before = everything(migrated_url)
+    store = Store(migrated_url)
+    for attempt in (store.open, lambda: schema.migrate(migrated_url)):
+        with pytest.raises(SchemaMismatch, match=r"from_the_future.*a newer syncd has migrated it; upgrade this one"):
+            attempt()
+    store.close()
+    assert everything(migrated_url) == before
+
+
+def test_an_older_schema_is_refused_with_the_command_that_helps(migrated_url: str, another_revision: Path):
+    store = Store(migrated_url)
+    with pytest.raises(SchemaMismatch, match="schema is at 0001, this program needs 0002; run `syncd migrate`"):
+        store.open()
+    schema.migrate(migrated_url)
+    store.open()
+    store.close()
+
+
+# --- a second revision ---------------------------------------------------------------------------------------------
+
+ADD_TABLE = 'op.create_table("later", sa.Column("id", sa.Integer, primary_key=True))'
+REBUILD = """
+    with op.batch_alter_table("api_keys") as keys:
+        keys.add_column(sa.Column("note", sa.String))
+        keys.alter_column("account", existing_type=sa.String, nullable=True)
+"""
+FAILS_LATE = (
+    ADD_TABLE + '\n    op.execute("UPDATE api_keys SET account = \'lost\'")\n    op.execute("SELECT * FROM nowhere")'
+)
+ORPHANS = """
+    op.execute("INSERT INTO snapshots (id, key_id, taken_at, form, digest, complete, model_count, account) "
+               "VALUES (77, 4711, '2026-01-01 00:00:00.000000', 1, 'x', TRUE, 0, '{}')")
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the migrations that a test may change."""
+    copy = tmp_path / "migrations 100%"  # Alembic reads % as the beginning of a variable
+    shutil.copytree(schema.folder(), copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(schema, "folder", lambda: copy)
+    return copy
+
+
+def add_revision(scripts: Path, body: str, number: int = 2) -> None:
+    text = f"""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{number:04}"
+down_revision = "{number - 1:04}"
+
+
+def upgrade():
+    {body}
+"""
+    (scripts / "versions" / f"{number:04}_more.py").write_text(text)
+
+
+@pytest.fixture
+def another_revision(scripts: Path) -> Path:
+    add_revision(scripts, ADD_TABLE)
+    return scripts
+
+
+def test_a_step_at_a_time(database_url: str, another_revision: Path):
+    add_revision(another_revision, 'op.add_column("later", sa.Column("x", sa.Integer))', number=3)
+    assert schema.migrate(database_url, "0001").after == "0001"
+    assert views(database_url) == {}  # those of this program belong to head
+    assert schema.migrate(database_url, "0001") == schema.Migrated("0001", "0001")
+    assert (schema.migrate(database_url, "0002").before, "later" in tables(database_url)) == ("0001", True)
+    assert schema.migrate(database_url).after == "0003"
+    assert set(views(database_url)) == set(VIEWS)
+
+
+def test_there_is_no_way_back(migrated_url: str, another_revision: Path):
+    schema.migrate(migrated_url)
+    with pytest.raises(StoreError, match="newer than 0001; migrations go forward only; restore a backup"):
+        schema.migrate(migrated_url, "0001")
+    assert set(views(migrated_url)) == set(VIEWS)
+
+
+def test_a_migration_that_fails_leaves_everything_as_it_was(migrated_url: str, scripts: Path, clock: Clock):
+    with watching(migrated_url, clock) as watch:
+        watch.answer("prod", listing(model("a")))
+        before = everything(migrated_url)
+        add_revision(scripts, FAILS_LATE)
+        with pytest.raises(StoreError, match="nowhere"):
+            schema.migrate(migrated_url)
+        assert everything(migrated_url) == before
+        assert watch.one("SELECT account FROM api_keys") == "acme"
+        assert watch.answer("prod", listing(model("a"))).outcome == "unchanged"
+
+
+def test_a_view_that_cannot_be_made_leaves_everything_as_it_was(migrated_url: str, another_revision: Path):
+    before = everything(migrated_url)
+    for file in another_revision.glob("views/*/95-*"):
+        file.write_text("CREATE VIEW alert_log AS SELECT nothing FROM nowhere")
+    if migrated_url.startswith("sqlite"):  # which looks into a view only when it is asked
+        next(another_revision.glob("views/sqlite/95-*")).write_text("CREATE VIEW alert_log AS SELECT FROM")
+    with pytest.raises(StoreError):
+        schema.migrate(migrated_url)
+    assert everything(migrated_url) == before
+
+
+def test_rebuilding_a_table_keeps_its_rows_and_those_that_refer_to_it(migrated_url: str, scripts: Path, clock: Clock):
+    with watching(migrated_url, clock) as watch:
+        watch.answer("prod", listing(model("a"), model("b")))
+        add_revision(scripts, REBUILD)
+        schema.migrate(migrated_url)
+        assert watch.rows("SELECT name, note FROM api_keys") == [("prod", None)]
+        assert watch.one("SELECT COUNT(*) FROM current_models") == 2
+        assert watch.answer("prod", listing(model("a"))).changes == 1
+
+
+def test_a_migration_may_not_leave_rows_that_refer_to_nothing(migrated_url: str, scripts: Path):
+    before = everything(migrated_url)
+    add_revision(scripts, ORPHANS)
+    with pytest.raises(StoreError, match=r"1 rows without what they refer to|foreign key"):
+        schema.migrate(migrated_url)
+    assert everything(migrated_url) == before
+
+
+def test_a_file_is_backed_up_before_it_is_migrated(migrated_sqlite: Path, tmp_path: Path, another_revision: Path):
+    file = Path(shutil.copy(migrated_sqlite, tmp_path / "syncd.db"))
+    file.chmod(0o600)
+    with watching(sqlite_url(file), Clock()) as watch:
+        # What has not reached the file itself yet is saved too.
+        watch.add("prod")
+        done = schema.migrate(sqlite_url(file))
+    assert done.backup == tmp_path / "syncd.db.0001.bak"
+    assert done.backup.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(done.backup)) as saved:
+        assert saved.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert saved.execute("SELECT name FROM api_keys").fetchall() == [("prod",)]
+        assert saved.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_without_a_migration_there_is_no_backup(migrated_sqlite: Path, tmp_path: Path):
+    file = Path(shutil.copy(migrated_sqlite, tmp_path / "syncd.db"))
+    execute(sqlite_url(file), "DROP VIEW poll_log")
+    assert schema.migrate(sqlite_url(file)).backup is None
+    assert schema.migrate(sqlite_url(tmp_path / "new.db")).backup is None
+    assert list(tmp_path.glob("*.bak")) == []
+
+
+# --- views ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_views_are_those_that_were_promised(migrated_url: str):
+    assert views(migrated_url) == {name: columns.split() for name, columns in VIEWS.items()}
+
+
+def test_both_databases_have_a_file_for_every_view():
+    assert schema.view_names("sqlite") == schema.view_names("postgresql")
+    assert sorted(schema.view_names("sqlite")) == sorted(VIEWS)
+
+
+def test_a_view_that_is_missing_is_made_again(migrated_url: str):
+    execute(migrated_url, "DROP VIEW poll_log")
+    assert schema.migrate(migrated_url) == schema.Migrated("0001", "0001")
+    assert set(views(migrated_url)) == set(VIEWS)
+
+
+def test_a_view_that_this_program_words_otherwise_is_made_anew(migrated_url: str, scripts: Path):
+    for file in scripts.glob("views/*/90-*"):
+        file.write_text(file.read_text().replace("p.credits_balance\n", "p.credits_balance,\n    p.outcome\n"))
+    schema.migrate(migrated_url)
+    assert views(migrated_url)["balance_history"] == [*VIEWS["balance_history"].split(), "outcome"]
+    before = everything(migrated_url)
+    schema.migrate(migrated_url)
+    assert everything(migrated_url) == before
+
+
+def test_remarks_in_a_view_file_are_no_difference(migrated_url: str, scripts: Path, dialect: str):
+    before = oids(migrated_url)
+    for file in scripts.glob("views/*/*.sql"):
+        file.write_text("-- Another remark.\n" + file.read_text() + "\n\n")
+    schema.migrate(migrated_url)
+    assert oids(migrated_url) == before
+
+
+def test_peoples_own_views_are_left_alone(migrated_url: str):
+    execute(migrated_url, "CREATE VIEW my_polls AS SELECT outcome FROM polls")
+    schema.migrate(migrated_url)
+    execute(migrated_url, "DROP VIEW key_status")
+    schema.migrate(migrated_url)
+    assert views(migrated_url)["my_polls"] == ["outcome"]
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_a_persons_view_upon_ours_is_named_where_it_stands_in_the_way(migrated_url: str, another_revision: Path):
+    execute(migrated_url, "CREATE VIEW my_polls AS SELECT outcome FROM poll_log")
+    before = everything(migrated_url)
+    with pytest.raises(StoreError, match=r"my_polls.*drop that, migrate, and create it again"):
+        schema.migrate(migrated_url)
+    assert everything(migrated_url) == before
+
+
+def test_a_reader_never_misses_a_view(migrated_url: str, scripts: Path):
+    stop, misses, looks = threading.Event(), [], []
+    store = Store(migrated_url)
+
+    def look() -> None:
+        while not stop.is_set():
+            try:
+                with store.read() as connection:
+                    connection.execute(sa.text("SELECT COUNT(*) FROM balance_history"))
+                looks.append(1)
+            except StoreError as error:
+                misses.append(str(error))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        for turn in range(6):
+            for file in scripts.glob("views/*/90-*"):
+                file.write_text(file.read_text() + f"\nAND {turn} = {turn}")
+            schema.migrate(migrated_url)
+    finally:
+        stop.set()
+        reader.join()
+        store.close()
+    assert looks
+    assert misses == []
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_a_server_of_which_somebody_else_owns_the_schema(migrated_url: str, postgres: Postgres):
+    """Views of the same names in other schemas of the database are not ours."""
+    execute(migrated_url, "CREATE SCHEMA other")
+    execute(migrated_url, "CREATE VIEW other.poll_log AS SELECT 1 AS one")
+    before = everything(migrated_url)
+    assert schema.migrate(migrated_url) == schema.Migrated("0001", "0001")
+    assert everything(migrated_url) == before
+
+
+# --- looking behind the program's back -----------------------------------------------------------------------------
+
+
+def execute(url: str, statement: str) -> None:
+    plain = sa.create_engine(url)
+    with plain.begin() as connection:
+        connection.execute(sa.text(statement))
+    plain.dispose()
+
+
+def tables(url: str) -> set[str]:
+    with connected(url) as connection:
+        return set(sa.inspect(connection).get_table_names())
+
+
+def views(url: str) -> dict[str, list[str]]:
+    with connected(url) as connection:
+        inspector = sa.inspect(connection)
+        names = inspector.get_view_names()
+        return {name: [column["name"] for column in inspector.get_columns(name)] for name in names}
+
+
+def oids(url: str) -> list[tuple[object, ...]]:
+    """What changes when a view is made anew."""
+    with connected(url) as connection:
+        if connection.dialect.name == "sqlite":
+            return [tuple(row) for row in connection.exec_driver_sql("PRAGMA schema_version")]
+        query = "SELECT relname, oid FROM pg_class WHERE relkind = 'v' ORDER BY 2"
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def everything(url: str) -> list[object]:
+    """Every table with its rows, every view with its making, the revision."""
+    with connected(url) as connection:
+        inspector = sa.inspect(connection)
+        found: list[object] = []
+        for name in sorted(inspector.get_table_names()):
+            columns = [(column["name"], str(column["type"])) for column in inspector.get_columns(name)]
+            rows = sorted(map(str, connection.execute(sa.text(f"SELECT * FROM {name}"))))
+            found += [(name, columns, rows)]
+        found += [(name, inspector.get_view_definition(name)) for name in sorted(inspector.get_view_names())]
+    return [*found, *([] if url.startswith("sqlite") else oids(url))]

@@ -1,0 +1,645 @@
+"""One poll's transaction: what `Poller.record` leaves in the database, on SQLite and on PostgreSQL alike."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from syncd.core.routing import Route
+from syncd.demo.vendor import made_up_models
+from syncd.store.poll import SET_BACK
+from tests import hostile
+from tests.conftest import Clock
+from tests.watching import Watch, at, listing, listing_text, model, refusal, watching, with_price
+
+A, B, C = model("a"), model("b"), model("c")
+TO_ALL = Route("all", "console")
+
+
+@pytest.fixture
+def watch(migrated_url: str, clock: Clock):
+    with watching(migrated_url, clock, routes=[TO_ALL]) as watch:
+        watch.add("prod")
+        yield watch
+
+
+def intervals(watch: Watch, key: str = "prod") -> list[tuple[str, str, str | None]]:
+    query = """SELECT l.slug, l.valid_from, l.valid_to FROM listings l JOIN api_keys k ON k.id = l.key_id
+               WHERE k.name = :key ORDER BY l.slug, l.valid_from"""
+    return [(slug, start, end) for slug, start, end in watch.rows(query, key=key)]
+
+
+def counts(watch: Watch, *tables: str) -> list[int]:
+    return [watch.one(f"SELECT COUNT(*) FROM {table}") for table in tables]
+
+
+# --- the first catalogue -------------------------------------------------------------------------------------------
+
+
+def test_the_first_catalogue_is_a_silent_baseline(watch: Watch, clock: Clock):
+    polled = watch.answer("prod", listing(A, B))
+    assert (polled.outcome, polled.changes, polled.announced, polled.models) == ("changed", 0, False, 2)
+    assert watch.row("SELECT kind, state, severity FROM changes") == ("catalogue.baseline", "baseline", "informational")
+    assert watch.one("SELECT state FROM api_keys") == "ok"
+    assert intervals(watch) == [("a", at(clock()), None), ("b", at(clock()), None)]
+    assert counts(watch, "snapshots", "announcements") == [1, 0]
+
+
+def test_what_was_observed_first_was_observed_when_the_answer_ended(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A))
+    assert watch.one("SELECT observed_at FROM api_keys") == at(clock())
+
+
+def test_an_empty_first_catalogue_is_a_baseline_too(watch: Watch):
+    watch.answer("prod", listing())
+    assert watch.row("SELECT model_count, complete FROM snapshots") in [(0, 1), (0, True)]
+    assert intervals(watch) == []
+
+
+# --- runs of polls -------------------------------------------------------------------------------------------------
+
+
+def test_like_polls_are_one_row(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A))
+    for _ in range(3):
+        clock.advance(minutes=5)
+        assert watch.answer("prod", listing(A)).outcome == "unchanged"
+    rows = watch.rows("SELECT outcome, count, last_at FROM polls ORDER BY id")
+    assert [row[:2] for row in rows] == [("changed", 1), ("unchanged", 3)]
+    assert rows[1][2] == at(clock())
+
+
+def test_a_poll_at_which_nothing_differs_adds_no_row_anywhere(watch: Watch, clock: Clock):
+    tables = ("polls", "snapshots", "listings", "model_versions", "changes", "announcements", "conditions")
+    for _ in range(2):
+        watch.answer("prod", listing(A, balance=12.1))
+        clock.advance(minutes=5)
+    before = counts(watch, *tables)
+    for _ in range(3):
+        watch.answer("prod", listing(A, balance=12.1))
+        clock.advance(minutes=5)
+    assert counts(watch, *tables) == before
+
+
+@pytest.mark.parametrize("balance", ["12.1", "0.30000000000000004", "999999999999999.123456", "7", "-3.5", "null"])
+def test_an_equal_balance_extends_the_run_whatever_number_it_is(watch: Watch, balance: str):
+    body = listing_text(json.dumps(A)).replace(b"1000", balance.encode(), 1)
+    for _ in range(4):
+        watch.answer("prod", body)
+    assert watch.rows("SELECT outcome, count FROM polls ORDER BY id") == [("changed", 1), ("unchanged", 3)]
+
+
+def test_another_balance_alone_is_a_new_run_and_no_change(watch: Watch):
+    watch.answer("prod", listing(A, balance=1000))
+    watch.answer("prod", listing(A, balance=1000))
+    polled = watch.answer("prod", listing(A, balance=990))
+    assert (polled.outcome, polled.changes) == ("unchanged", 0)
+    assert watch.rows("SELECT outcome, credits_balance, count FROM polls ORDER BY id") == [
+        ("changed", 1000, 1),
+        ("unchanged", 1000, 1),
+        ("unchanged", 990, 1),
+    ]
+    assert counts(watch, "snapshots", "changes") == [1, 1]
+
+
+def test_the_last_poll_of_a_run_leaves_its_request_id(watch: Watch):
+    watch.answer("prod", listing(A))
+    for number in (1, 2):
+        headers = {"x-request-id": f"req_{number}", "x-ratelimit-remaining": str(100 - number)}
+        watch.answer("prod", listing(A), headers=headers)
+    query = "SELECT request_id, rate_limit_remaining, count FROM polls WHERE outcome = 'unchanged'"
+    assert watch.row(query) == ("req_2", 98, 2)
+
+
+def test_failures_of_one_kind_are_one_run_and_another_kind_begins_another(watch: Watch):
+    watch.answer("prod", listing(A))
+    for _ in range(2):
+        watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+    watch.answer("prod", refusal("TIER_LOCKED"), status=403)
+    watch.no_answer("prod")
+    assert watch.rows("SELECT outcome, http_status, error_code, count FROM polls ORDER BY id") == [
+        ("changed", 200, None, 1),
+        ("refused", 401, "KEY_REVOKED", 2),
+        ("refused", 403, "TIER_LOCKED", 1),
+        ("unreachable", None, "timeout", 1),
+    ]
+
+
+# --- what changes leave --------------------------------------------------------------------------------------------
+
+
+def test_a_change_closes_one_interval_and_opens_the_next_at_the_same_moment(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A, B))
+    first = at(clock())
+    clock.advance(minutes=5)
+    polled = watch.answer("prod", listing(with_price(A, 12, 24), B))
+    second = at(clock())
+    assert (polled.outcome, polled.changes, polled.announced) == ("changed", 1, True)
+    assert intervals(watch) == [("a", first, second), ("a", second, None), ("b", first, None)]
+    assert watch.row("SELECT slug, kind, state, detected_at FROM changes WHERE state <> 'baseline'") == (
+        "a",
+        "credits.band.raised",
+        "announced",
+        second,
+    )
+
+
+def test_a_shuffled_listing_is_the_same_state(watch: Watch):
+    watch.answer("prod", listing(A, B, C))
+    assert watch.answer("prod", listing(C, A, B)).outcome == "unchanged"
+    assert counts(watch, "snapshots") == [1]
+
+
+def test_content_that_comes_back_is_a_third_snapshot_and_a_new_interval_of_the_old_version(watch: Watch):
+    for price in (10, 11, 10):
+        watch.answer("prod", listing(model("a", price=(price, 20))))
+    assert counts(watch, "snapshots", "model_versions", "listings") == [3, 2, 3]
+    versions = [row[0] for row in watch.rows("SELECT version_id FROM listings ORDER BY valid_from")]
+    assert versions[0] == versions[2] != versions[1]
+    digests = [row[0] for row in watch.rows("SELECT digest FROM snapshots ORDER BY id")]
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_two_keys_share_the_versions_of_equal_models(watch: Watch):
+    watch.answer("prod", listing(A, B))
+    watch.answer("test", listing(B, A))
+    assert counts(watch, "model_versions", "listings") == [2, 4]
+
+
+def test_a_models_own_text_is_kept_byte_for_byte(watch: Watch):
+    text = '{ "slug":"a" , "z": 1.50, "credits_band":{"max":2e1,"min":10.0},\t"name":"caf\\u00e9", "e":"é" }'
+    watch.answer("prod", listing_text(text))
+    # The test's own reader would decode it.
+    assert watch.one("SELECT 'text ' || body FROM model_versions") == f"text {text}"
+
+
+def test_the_columns_people_query_are_filled_from_the_text(watch: Watch):
+    watch.answer("prod", listing(model("a", price=(12.5, 40), name=7, creator=None)))
+    query = (
+        "SELECT slug, name, category, creator, credits_min, credits_max, params, example_request FROM model_versions"
+    )
+    params = {"prompt": {"type": "string", "required": True, "max_length": 2000}}
+    assert watch.row(query) == ("a", None, "image", None, 12.5, 40, params, {"model": "a"})
+
+
+def test_conflicting_contents_of_one_slug_are_kept_side_by_side(watch: Watch):
+    other = with_price(A, 1, 2)
+    watch.answer("prod", listing(A, B, other))
+    bodies = watch.one("SELECT body FROM model_versions WHERE slug = 'a'")
+    assert sorted(bodies, key=str) == sorted([A, other], key=str)
+    assert watch.answer("prod", listing(other, A, B)).outcome == "unchanged"
+
+
+def test_changed_account_fields_are_stored_with_the_snapshot(watch: Watch):
+    watch.answer("prod", listing(A))
+    watch.answer("prod", listing(A, tier="ultimate", rate_limit={"calls_per_minute": 480, "concurrent_jobs": 9}))
+    query = "SELECT tier, calls_per_minute, concurrent_jobs FROM snapshots ORDER BY id"
+    assert watch.rows(query) == [("pro", 240, 5), ("ultimate", 480, 9)]
+    kinds = {row[0] for row in watch.rows("SELECT kind FROM changes")}
+    assert "account.tier.changed" in kinds
+
+
+# --- time ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_answer_never_overwrites_a_newer_one(watch: Watch):
+    watch.answer("prod", listing(A))
+    old = watch.request(listing(A, B))
+    new = watch.request(listing(A, C))
+    assert watch.record("prod", new).outcome == "changed"
+    before = (intervals(watch), counts(watch, "snapshots", "changes"))
+    polled = watch.record("prod", old)
+    assert (polled.outcome, polled.changes) == ("stale", 0)
+    assert (intervals(watch), counts(watch, "snapshots", "changes")) == before
+    assert watch.rows("SELECT outcome FROM polls ORDER BY id DESC LIMIT 1") == [("stale",)]
+    # What is remembered of the listing is that of the newer one.
+    assert watch.answer("prod", listing(A, C)).outcome == "unchanged"
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b"<html>"), (401, refusal("KEY_REVOKED")), (503, b"")])
+def test_an_older_failure_changes_nothing_either(watch: Watch, status: int, body: bytes):
+    watch.answer("prod", listing(A))
+    old = watch.request(body, status=status)
+    watch.answer("prod", listing(A))
+    assert watch.record("prod", old).outcome == "stale"
+    assert watch.row("SELECT state, failures, rejected_body FROM api_keys") == ("ok", 0, None)
+    assert counts(watch, "conditions") == [0]
+
+
+def test_an_answer_to_the_very_request_applied_last_is_stale(watch: Watch):
+    answer = watch.request(listing(A))
+    watch.record("prod", answer)
+    assert watch.record("prod", answer).outcome == "stale"
+
+
+def test_observations_are_in_order_when_the_clock_stands_still(watch: Watch, clock: Clock):
+    still = clock()
+    for step, body in enumerate([listing(A), listing(B), listing(A)]):
+        answer = watch.request(body)
+        watch.record("prod", replace(answer, started=still + timedelta(microseconds=step), ended=still))
+    taken = [row[0] for row in watch.rows("SELECT taken_at FROM snapshots ORDER BY id")]
+    assert taken == [at(still), at(still + timedelta(microseconds=1)), at(still + timedelta(microseconds=2))]
+
+
+def test_a_clock_set_back_by_hours_stops_nothing(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A))
+    ahead = clock()
+    clock.advance(hours=-3)
+    assert watch.answer("prod", listing(A, B)).outcome == "changed"
+    clock.advance(minutes=5)
+    assert watch.answer("prod", listing(B)).outcome == "changed"
+    taken = [row[0] for row in watch.rows("SELECT taken_at FROM snapshots ORDER BY id")]
+    assert taken == [at(ahead), at(ahead + timedelta(microseconds=1)), at(ahead + timedelta(microseconds=2))]
+
+
+def test_a_little_in_the_future_counts_as_overtaken(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A))
+    clock.now -= SET_BACK / 2
+    assert watch.answer("prod", listing(B)).outcome == "stale"
+
+
+def test_a_condition_never_closes_before_it_opened(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A))
+    watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+    opened = at(clock())
+    clock.advance(hours=-1)
+    assert watch.answer("prod", listing(A)).outcome == "unchanged"
+    assert watch.row("SELECT opened_at, closed_at FROM conditions") == (opened, opened)
+
+
+# --- failures ------------------------------------------------------------------------------------------------------
+
+FAILURES = {
+    "refused": (401, refusal("KEY_REVOKED")),
+    "rate limited": (429, refusal("CONCURRENCY_LIMIT")),
+    "down": (503, refusal("PROVIDER_DOWN")),
+    "moved": (302, b""),
+    "no JSON": (200, b"<html>we are on it</html>"),
+    "no models": (200, b'{"tier":"pro"}'),
+    "half": (200, listing(A, B)[:-40]),
+    "empty": (200, b""),
+    "nothing": (204, b""),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), FAILURES.values(), ids=FAILURES)
+def test_a_failure_leaves_the_catalogue_alone(watch: Watch, clock: Clock, status: int, body: bytes):
+    watch.answer("prod", listing(A, B))
+    before = (intervals(watch), counts(watch, "snapshots", "changes", "model_versions"))
+    for _ in range(3):
+        clock.advance(minutes=5)
+        assert not watch.answer("prod", body, status=status).good
+    assert (intervals(watch), counts(watch, "snapshots", "changes", "model_versions")) == before
+    assert watch.one("SELECT COUNT(*) FROM current_models") == 2
+    assert watch.answer("prod", listing(A, B)).outcome == "unchanged"
+
+
+def test_no_answer_leaves_the_catalogue_alone(watch: Watch):
+    watch.answer("prod", listing(A))
+    for _ in range(3):
+        assert watch.no_answer("prod").outcome == "unreachable"
+    assert counts(watch, "snapshots", "changes") == [1, 1]
+    assert watch.row("SELECT state, failures FROM api_keys") == ("unreachable", 3)
+
+
+def test_the_last_rejected_body_is_kept_and_only_its_beginning(watch: Watch):
+    watch.answer("prod", listing(A))
+    watch.answer("prod", b"<html>first</html>")
+    watch.answer("prod", b"x" * 65_535 + "é".encode() + b"y" * 100_000)
+    assert watch.one("SELECT rejected_body FROM api_keys") == "x" * 65_535 + "\ufffd"
+    watch.answer("prod", b"\xff\x00<html>")
+    assert watch.one("SELECT rejected_body FROM api_keys") == "\ufffd\ufffd<html>"
+
+
+def test_a_good_poll_keeps_the_rejected_body_for_diagnosis(watch: Watch):
+    watch.answer("prod", b"<html>")
+    watch.answer("prod", listing(A))
+    assert watch.one("SELECT rejected_body FROM api_keys") == "<html>"
+
+
+def test_when_to_ask_again_is_known_after_a_restart(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A))
+    assert watch.store.schedules()["prod"].retry_at is None
+    watch.answer("prod", refusal("RATE_LIMITED"), status=429, headers={"retry-after": "120"})
+    schedule = watch.store.schedules()["prod"]
+    assert (schedule.retry_at, schedule.retry_scope) == (clock() + timedelta(seconds=120), "account")
+    assert schedule.last_poll_at == clock()
+    watch.answer("prod", refusal("PROVIDER_DOWN"), status=503)
+    assert watch.store.schedules()["prod"].retry_scope == "base_url"
+    watch.answer("prod", listing(A))
+    assert watch.store.schedules()["prod"].retry_at is None
+
+
+# --- absence -------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_listing_is_observed_and_its_removals_are_held(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A, B))
+    first = at(clock())
+    clock.advance(minutes=5)
+    polled = watch.answer("prod", listing())
+    gone = at(clock())
+    assert (polled.outcome, polled.announced) == ("changed", False)
+    assert intervals(watch) == [("a", first, gone), ("b", first, gone)]
+    assert watch.rows("SELECT slug, state, held_polls FROM changes WHERE slug IS NOT NULL ORDER BY slug") == [
+        ("a", "held", 1),
+        ("b", "held", 1),
+    ]
+    assert watch.rows("SELECT slug, missing_since FROM current_models ORDER BY slug") == [("a", gone), ("b", gone)]
+    assert counts(watch, "announcements") == [0]
+
+
+def test_held_removals_are_told_once_they_are_confirmed(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A, B))
+    watch.answer("prod", listing())
+    clock.advance(minutes=29)
+    assert not watch.answer("prod", listing()).announced
+    clock.advance(minutes=2)
+    assert watch.answer("prod", listing()).announced
+    assert watch.rows("SELECT state, held_polls FROM changes WHERE slug IS NOT NULL") == [("announced", 3)] * 2
+    assert counts(watch, "current_models", "announcements") == [0, 2]
+    # And not again.
+    assert not watch.answer("prod", listing()).announced
+
+
+def test_failures_neither_confirm_nor_retract(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A))
+    watch.answer("prod", listing())
+    clock.advance(hours=2)
+    for _ in range(3):
+        watch.answer("prod", b"<html>")
+    assert watch.row("SELECT state, held_polls FROM changes WHERE slug = 'a'") == ("held", 1)
+
+
+def test_a_model_that_is_back_within_its_hold_was_never_gone(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A, B))
+    watch.answer("prod", listing())
+    gone = at(clock())
+    clock.advance(minutes=5)
+    polled = watch.answer("prod", listing(A, with_price(B, 11, 22)))
+    back = at(clock())
+    assert polled.changes == 1  # the price
+    held = "SELECT slug, state, settled_at FROM changes WHERE kind = 'model.removed' ORDER BY slug"
+    assert watch.rows(held) == [("a", "retracted", back), ("b", "retracted", back)]
+    assert [row[1:] for row in intervals(watch) if row[0] == "a"][-1] == (back, None)
+    assert watch.rows("SELECT slug, since, missing_since FROM current_models ORDER BY slug") == [
+        ("a", back, None),
+        ("b", back, None),
+    ]
+    assert gone < back
+
+
+def test_of_held_models_those_that_are_back_are_retracted_and_the_others_stay_held(watch: Watch):
+    watch.answer("prod", listing(A, B))
+    watch.answer("prod", listing())
+    polled = watch.answer("prod", listing(A))
+    assert polled.changes == 0
+    assert watch.rows("SELECT slug, state, held_polls FROM changes WHERE kind = 'model.removed' ORDER BY slug") == [
+        ("a", "retracted", 1),
+        ("b", "held", 2),
+    ]
+
+
+def test_a_model_that_returns_after_its_removal_was_told_is_compared_with_what_it_was(watch: Watch):
+    watch.answer("prod", listing(A, B))
+    watch.answer("prod", listing(with_price(A, 15, 20), B))
+    watch.answer("prod", listing(B))
+    polled = watch.answer("prod", listing(with_price(A, 16, 20), B))
+    assert polled.changes == 2
+    kinds = [row[0] for row in watch.rows("SELECT kind FROM changes WHERE slug = 'a' ORDER BY id")]
+    assert kinds == ["credits.band.floor-raised", "model.removed", "model.returned", "credits.band.floor-raised"]
+    old, new = watch.rows("SELECT old, new FROM changes WHERE slug = 'a' ORDER BY id DESC LIMIT 1")[0]
+    assert (old, new) == ({"min": 15, "max": 20}, {"min": 16, "max": 20})
+
+
+def test_an_incomplete_listing_closes_nothing(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A, B))
+    clock.advance(minutes=5)
+    polled = watch.answer("prod", listing(A, C, next_cursor="2"))
+    assert polled.outcome == "changed"
+    assert [(slug, end) for slug, _, end in intervals(watch)] == [("a", None), ("b", None), ("c", None)]
+    assert watch.one("SELECT COUNT(*) FROM changes WHERE kind = 'model.removed'") == 0
+    # What a complete one lacks is gone.
+    watch.answer("prod", listing(A, C))
+    assert [row[0] for row in watch.rows("SELECT slug FROM changes WHERE kind = 'model.removed'")] == ["b"]
+
+
+# --- conditions ----------------------------------------------------------------------------------------------------
+
+
+def edges(watch: Watch) -> list[tuple[str, str, str]]:
+    query = """SELECT c.kind, a.edge, d.spec FROM announcements a JOIN conditions c ON c.id = a.condition_id
+               JOIN destinations d ON d.id = a.destination_id ORDER BY a.id"""
+    return [(kind, edge, spec) for kind, edge, spec in watch.rows(query)]
+
+
+def test_a_closing_goes_exactly_where_its_opening_went(migrated_url: str, clock: Clock):
+    first, second, other = Route("first", "slack:#one"), Route("second", "console"), Route("other", "slack:#two")
+    with watching(migrated_url, clock, routes=[first, second]) as watch:
+        watch.answer("prod", listing(A))
+        watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+        watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+        assert watch.row("SELECT kind, subject, closed_at FROM conditions") == ("access.rejected", "key:prod", None)
+        assert watch.one("SELECT state FROM api_keys") == "rejected"
+        # The configuration changes while it is open.
+        watch.poller.judgement = replace(watch.poller.judgement, routes=(other,))
+        watch.answer("prod", listing(A))
+        assert watch.one("SELECT closed_at FROM conditions") == at(clock())
+        assert edges(watch) == [
+            ("access.rejected", "opened", "slack:#one"),
+            ("access.rejected", "opened", "console"),
+            ("access.rejected", "closed", "slack:#one"),
+            ("access.rejected", "closed", "console"),
+        ]
+        assert [row[0] for row in watch.rows("SELECT route FROM announcements ORDER BY id")] == [
+            *("first", "second"),
+            *("first", "second"),
+        ]
+
+
+def test_one_condition_may_open_again_after_it_closed(watch: Watch):
+    watch.answer("prod", listing(A))
+    for _ in range(2):
+        watch.answer("prod", refusal("TIER_LOCKED"), status=403)
+        watch.answer("prod", listing(A))
+    assert watch.one("SELECT COUNT(*) FROM conditions WHERE kind = 'access.tier-locked'") == 2
+    assert [edge for _, edge, _ in edges(watch)] == ["opened", "closed", "opened", "closed"]
+
+
+def test_an_outage_is_one_condition_for_all_keys_at_an_address(watch: Watch, clock: Clock):
+    watch.add("elsewhere", base_url="https://other.example")
+    for key in ("prod", "test", "elsewhere"):
+        watch.answer(key, listing(A))
+    for _ in range(2):
+        for key in ("prod", "test"):
+            watch.no_answer(key)
+    watch.answer("elsewhere", listing(A))
+    query = "SELECT kind, subject, detail, closed_at FROM conditions"
+    kind, subject, detail, closed = watch.row(query)
+    assert (kind, subject, closed) == ("vendor.unreachable", "url:https://vendor.example", None)
+    assert detail["keys"] == {"prod": "failing", "test": "failing"}
+    watch.answer("prod", listing(A))
+    assert watch.row(query)[3] is None
+    clock.advance(minutes=1)
+    watch.answer("test", listing(A))
+    kind, subject, detail, closed = watch.row(query)
+    assert (detail["keys"], detail["recovered"], closed) == ({}, ["prod", "test"], at(clock()))
+    assert edges(watch) == [
+        ("vendor.unreachable", "opened", "console"),
+        ("vendor.unreachable", "closed", "console"),
+    ]
+
+
+def test_one_failure_alone_opens_nothing(watch: Watch):
+    watch.answer("prod", listing(A))
+    watch.no_answer("prod")
+    watch.answer("prod", listing(A))
+    watch.no_answer("prod")
+    assert counts(watch, "conditions") == [0]
+    assert watch.row("SELECT state, failures FROM api_keys") == ("ok", 1)
+
+
+# --- thresholds ----------------------------------------------------------------------------------------------------
+
+
+def test_small_steps_add_up_against_the_price_last_told(migrated_url: str, clock: Clock):
+    routes = [Route("loud", "console"), Route("quiet", "slack:#money", min_percent=Decimal(5))]
+    with watching(migrated_url, clock, routes=routes) as watch:
+        watch.answer("prod", listing(model("a", price=(100, 100))))
+        for price in (102, 104, 106, 108, 112):
+            watch.answer("prod", listing(model("a", price=(price, price))))
+        query = """SELECT a.state FROM announcements a JOIN destinations d ON d.id = a.destination_id
+                   WHERE d.spec = :spec ORDER BY a.id"""
+        quiet = [row[0] for row in watch.rows(query, spec="slack:#money")]
+        # 102 and 104 against 100; 106 is told; 108 against 106; 112 is told.
+        assert quiet == ["below_threshold", "below_threshold", "queued", "below_threshold", "queued"]
+        assert [row[0] for row in watch.rows(query, spec="console")] == ["queued"] * 5
+
+
+def test_a_change_told_nowhere_else_but_weighed_is_recorded(migrated_url: str, clock: Clock):
+    with watching(migrated_url, clock, routes=[Route("quiet", "console", min_percent=Decimal(50))]) as watch:
+        watch.answer("prod", listing(model("a", price=(100, 100))))
+        assert not watch.answer("prod", listing(model("a", price=(101, 101)))).announced
+        assert watch.one("SELECT state FROM changes WHERE slug = 'a'") == "recorded"
+
+
+# --- what may not break it -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reply", hostile.ODD.values(), ids=hostile.ODD)
+def test_odd_answers_can_be_stored_and_shown(watch: Watch, reply):
+    watch.answer("prod", hostile.listing().body)
+    watch.answer("prod", reply().body)
+    watch.answer("prod", hostile.listing(models=[]).body)
+    watch.answer("prod", reply().body)
+    for view in ("current_models", "model_history", "credit_history", "param_history", "change_log", "poll_log"):
+        watch.rows(f"SELECT * FROM {view}")
+
+
+@pytest.mark.parametrize("reply", [*hostile.MALFORMED.values()], ids=hostile.MALFORMED)
+def test_answers_that_are_no_listing_can_be_stored(watch: Watch, reply):
+    assert watch.answer("prod", reply().body).outcome == "malformed"
+
+
+NASTY = [
+    r"a\u0000b",
+    r"\ud800",
+    r"x\udfff\u0000",
+    r"\\u0000",
+    r"'; DROP TABLE api_keys; --",
+    r"%s %(name)s :name ? \\",
+    r"\u202e\u2066 rtl",
+    r"\ud83d\ude00 emoji",
+    r"a\/b~c\"d",
+    r"\u2028\u2029\u007f\u0001",
+]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_any_text_can_stand_anywhere(watch: Watch, text: str):
+    def body(suffix: str) -> bytes:
+        nasty = (
+            f'{{"slug":"{text}","name":"{text}{suffix}","category":"{text}{suffix}","{text}":"{text}",'
+            f'"params":{{"{text}":{{"type":"{text}","default":"{text}{suffix}","values":["{text}"]}}}},'
+            f'"credits_band":{{"min":1,"max":2,"{text}":"{text}{suffix}"}},"example_request":{{"{text}":"{text}"}}}}'
+        )
+        return listing_text(nasty, top=f',"tier":"{text}{suffix}","{text}":"{text}{suffix}"')
+
+    for part in (body(""), body("2"), listing(), body("3")):
+        assert watch.answer("prod", part).good
+    failed = f'{{"error":"{text}","message":"{text}","next":"{text}","request_id":"{text}"}}'.encode()
+    watch.answer("prod", failed, status=403, headers={"x-request-id": "bad \x00 \udcff"})
+    assert watch.one("SELECT COUNT(*) FROM change_log") > 3
+    for view in ("current_models", "param_history", "condition_log", "key_status"):
+        assert watch.rows(f"SELECT * FROM {view}")
+
+
+NUMBERS = ["0", "-5", "1e-300", "1" + "0" * 14, "1" + "0" * 15, "9" * 399, "1e300", "0." + "3" * 300, "12.5", "-0.0"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_any_number_can_be_a_price_a_limit_or_a_balance(watch: Watch, number: str):
+    def body(other: str) -> bytes:
+        one = f'{{"slug":"a","credits_band":{{"min":{other},"max":{number}}},"params":{{"n":{{"min":{number}}}}}}}'
+        text = listing_text(one, top=f',"rate_limit":{{"calls_per_minute":{number},"concurrent_jobs":{number}}}')
+        return text.replace(b"1000", number.encode(), 1)
+
+    assert watch.answer("prod", body("1")).outcome == "changed"
+    assert watch.answer("prod", body("2")).outcome == "changed"
+    assert watch.answer("prod", body("2")).outcome == "unchanged"
+    for view in ("current_models", "credit_history", "param_history", "change_log", "key_status", "balance_history"):
+        watch.rows(f"SELECT * FROM {view}")
+
+
+def test_a_price_beyond_measure_stands_in_the_text_only(watch: Watch):
+    watch.answer("prod", listing(model("a", price=(10**15, 10**18)), model("b", price=(1, 10**15 - 1))))
+    query = "SELECT slug, credits_min, credits_max FROM model_versions ORDER BY slug"
+    assert watch.rows(query) == [("a", None, None), ("b", 1, 10**15 - 1)]
+
+
+def test_ten_thousand_models_are_stored_within_seconds(watch: Watch):
+    models = made_up_models(10_000)
+    began = time.monotonic()
+    watch.answer("prod", listing(*models))
+    watch.answer("prod", listing(*models[:-1]))
+    watch.answer("prod", listing())
+    watch.answer("prod", listing())
+    assert watch.one("SELECT COUNT(*) FROM current_models") == 9_999
+    # A promise of no particular speed; what is quadratic takes minutes.
+    assert time.monotonic() - began < 60
+
+
+# --- what is remembered --------------------------------------------------------------------------------------------
+
+
+def test_the_same_bytes_are_read_again_if_another_state_was_stored_meanwhile(migrated_url: str, clock: Clock):
+    with watching(migrated_url, clock) as here, watching(migrated_url, clock) as there:
+        for one in (here, there):
+            one.add("prod")
+        here.answer("prod", listing(A))
+        there.answer("prod", listing(A, B))
+        polled = here.answer("prod", listing(A))
+        assert (polled.outcome, polled.changes, polled.models) == ("changed", 1, 1)
+        assert [slug for slug, _, end in intervals(here) if end is None] == ["a"]
+
+
+def test_nothing_is_remembered_of_what_could_not_be_stored(watch: Watch):
+    watch.answer("prod", listing(A))
+    watch.write("ALTER TABLE snapshots RENAME TO away")
+    try:
+        with pytest.raises(Exception, match="snapshots"):
+            watch.answer("prod", listing(B))
+    finally:
+        watch.write("ALTER TABLE away RENAME TO snapshots")
+    assert watch.answer("prod", listing(B)).outcome == "changed"
+
+
+def test_a_key_that_was_never_registered_is_an_error_with_a_hint(watch: Watch):
+    stranger = replace(watch.keys["prod"], name="stranger")
+    with pytest.raises(Exception, match="not in the database; start syncd once"):
+        watch.poller.record(stranger, watch.request(listing(A)))
