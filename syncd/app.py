@@ -52,8 +52,8 @@ class App:
         """Write the configuration's keys into the database."""
         self.store.register([target.facts for target in self.targets], self.clock())
 
-    def service(self) -> Service:
-        """The daemon over these parts."""
+    def service(self, still_ours: Callable[[], None] = lambda: None) -> Service:
+        """The daemon over these parts; `still_ours` is the lock's `Confirm`."""
         return Service(
             poller=self.poller,
             outbox=self.outbox,
@@ -61,6 +61,7 @@ class App:
             intervals={key.name: key.interval for key in self.config.keys},
             workers=self.config.schedule.max_concurrent,
             clock=self.clock,
+            still_ours=still_ours,
         )
 
 

@@ -30,7 +30,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from syncd.core.reading import Scope
-from syncd.errors import StoreError
+from syncd.errors import LockHeld, StoreError
 from syncd.outbox import Outbox, Sent
 from syncd.poll import Polled, Poller, Target
 from syncd.store.keys import KeySchedule
@@ -94,6 +94,8 @@ class Service:
     intervals: Mapping[str, timedelta]
     workers: int
     clock: Callable[[], datetime]
+    # Raises `LockHeld` when the database belongs to another process by now.
+    still_ours: Callable[[], None] = lambda: None
     grace: float = GRACE
     look_again: float = LOOK_AGAIN
     clock_watch: float = CLOCK_WATCH
@@ -102,6 +104,7 @@ class Service:
     _wishes: SimpleQueue[Callable[[], None] | None] = field(default_factory=SimpleQueue)
     _scheduler: BackgroundScheduler = None
     _stopping: bool = False
+    taken_over: bool = field(default=False, init=False)
     # Guards the next two.
     _lock: threading.Condition = field(default_factory=threading.Condition)
     _under_way: int = 0
@@ -150,10 +153,23 @@ class Service:
                 if skew < earlier - 1:
                     log.warning("clock.set_back", seconds=round(earlier - skew))
                     self._rephase()
+                if not self._is_ours():
+                    self.taken_over = self._stopping = True
+                    return
             else:
                 if wish is None:
                     return
                 wish()
+
+    def _is_ours(self) -> bool:
+        try:
+            self.still_ours()
+        except LockHeld as error:
+            log.error("database.taken_over", error=error.message, hint="this daemon stops; the other one goes on")  # noqa: TRY400
+            return False
+        except StoreError as error:
+            log.warning("database.away", error=error.message, hint=error.hint)
+        return True
 
     def _skew(self) -> float:
         """How far the clock on the wall is ahead of the one that only counts."""

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from syncd import __version__
-from syncd.cli import check, database, demo, run, show
+from syncd.cli import check, database, demo, run, show, status
 from syncd.cli.common import LogFormat, LogLevel, Options
 
 app = typer.Typer(
@@ -40,6 +40,8 @@ def syncd(
     config: Annotated[
         Path | None,
         typer.Option(
+            # What is wrong with the file is said by `syncd.config`, in one line with a hint.
+            readable=False,
             help="Configuration file. Else $SYNCD_CONFIG, ./config.toml, $XDG_CONFIG_HOME/syncd/config.toml, "
             "/etc/syncd/config.toml.",
         ),
@@ -60,6 +62,6 @@ def syncd(
 for command in (
     *(run.run, run.once, demo.demo),
     *(check.check, database.migrate),
-    *(show.status, show.models, show.changes, database.sql),
+    *(status.status, show.models, show.changes, database.sql),
 ):
     app.command()(command)

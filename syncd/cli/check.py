@@ -1,7 +1,6 @@
 """The command that tells whether an installation is right: check."""
 
 # Why imports stand inside the commands: syncd/cli/__init__.py.
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 

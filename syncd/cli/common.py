@@ -1,7 +1,6 @@
 """What commands share: the options before the command's name, and how the configuration and the database are opened."""
 
 # Why imports stand inside the functions: syncd/cli/__init__.py.
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -66,9 +65,16 @@ def reading(options: Options) -> Iterator[Connection]:
 
     Needs no secret: under systemd the credentials are not there for whoever asks from a shell.
     """
+    with opened(load(options, secrets=False).database.url) as connection:
+        yield connection
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Connection]:
+    """A connection that cannot write, to a database at this program's schema."""
     from syncd.store import Store
 
-    store = Store(load(options, secrets=False).database.url)
+    store = Store(url)
     try:
         store.open()
         with store.read() as connection:

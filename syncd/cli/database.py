@@ -1,7 +1,6 @@
 """Commands about the database itself: migrate, sql."""
 
 # Why imports stand inside the commands: syncd/cli/__init__.py.
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The command that shows syncd at work: demo."""
 
 # Why imports stand inside the commands: syncd/cli/__init__.py.
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 

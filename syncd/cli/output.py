@@ -1,7 +1,6 @@
 """The one place that writes results: a table for people, JSON, JSON lines or CSV for programs."""
 
 # Why imports stand inside the commands: syncd/cli/__init__.py.
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Commands that poll: run, once."""
 
 # Why imports stand inside the commands: syncd/cli/__init__.py.
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -55,15 +54,16 @@ def run(ctx: typer.Context) -> None:
     if not config.routes:
         log.warning("routes.none", hint="everything is recorded and nobody is told: add [[routes]]")
     _wait_for_database(config)
-    with lock.held(config.database.url):
+    with lock.held(config.database.url) as still_ours:
         _migrate(config)
         with build(config) as app:
             app.register()
-            service = app.service()
+            service = app.service(still_ours)
             _on_signals(service)
             if not service.run(app.store.schedules()):
                 # A poll or a sink outlived the grace time, and Python would wait for its thread.
-                os._exit(0)
+                os._exit(int(service.taken_over))
+    raise typer.Exit(int(service.taken_over))
 
 
 def _until_started() -> None:

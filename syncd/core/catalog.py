@@ -13,9 +13,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from syncd.core.canon import MAX_DEPTH, Json, Note, UnreadableError, canonical, decode, digest, dumps, pointer
+
+# A slug is a key of database indexes, which hold some 2,700 bytes at most. Real ones have 20 to 40 characters.
+LONGEST_SLUG: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def describe(raw: bytes) -> ModelText:
     decoded = decode(raw)
     value = decoded.value
     slug = value.get("slug") if isinstance(value, dict) else None
-    if not isinstance(slug, str) or not slug.strip():
+    if not isinstance(slug, str) or not slug.strip() or len(slug) > LONGEST_SLUG:
         note = Note("", f"model left out: {_why_unkeyable(value)}")
         return ModelText(None, digest(canonical(value)), (*decoded.notes, note))
     return ModelText(slug, digest(canonical(value)), decoded.notes, decoded.mended)
@@ -96,7 +99,9 @@ def _why_unkeyable(value: Json) -> str:
         return "not an object"
     if value.get("slug") is None:
         return "no slug"
-    return "an empty slug" if isinstance(value["slug"], str) else "a slug that is no text"
+    if not isinstance(value["slug"], str):
+        return "a slug that is no text"
+    return f"a slug of {len(value['slug'])} characters" if value["slug"].strip() else "an empty slug"
 
 
 def assemble(

@@ -73,7 +73,7 @@ def settle(attempted: Attempted, attempts: int, now: datetime, chance: random.Ra
         case NotSent(reason):
             return Settlement("retry", now + backoff(attempts, chance), error=reason)
         case Ambiguous(reason):
-            return Settlement("unknown", now, error=reason)
+            return Settlement("unknown", now + backoff(attempts, chance), error=reason)
         case Impossible(reason):
             return Settlement("dead", error=reason)
     assert_never(attempted)

@@ -287,6 +287,22 @@ def _recovered(condition: OpenCondition, key: KeyFacts, now: datetime) -> Condit
     )
 
 
+def retired(condition: OpenCondition, key: str) -> ConditionEdit | None:
+    """A key has left the configuration: it holds no condition open any more, and nobody is told that it is well.
+
+    None where the condition does not name it.
+    """
+    keys = condition.detail.get("keys", {})
+    if key not in keys:
+        return None
+    rest = {name: state for name, state in keys.items() if name != key}
+    return ConditionEdit(
+        condition.id,
+        {**condition.detail, "keys": rest, "retired": [*condition.detail.get("retired", []), key]},
+        closed=not rest,
+    )
+
+
 _ACCESS_KINDS: Final[Mapping[str, str]] = {
     "rejected": "access.rejected",
     "tier_locked": "access.tier-locked",

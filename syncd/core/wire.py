@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer. `headers` has lower-case names; `body` is inflated; times are UTC; `duration` is seconds."""
+    """A complete HTTP answer: lower-case header names, the inflated body, times in UTC, the duration in seconds."""
 
     status: int
     headers: Mapping[str, str]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import threading
 from typing import TextIO
 
-from syncd.core.delivery import Attempted, Delivered, NotSent
+from syncd.core.delivery import Ambiguous, Attempted, Delivered, NotSent
 from syncd.core.message import Message, as_text
 
 
@@ -16,15 +18,26 @@ class ConsoleSink:
         self._stream = stream
         self._one_at_a_time = threading.Lock()
 
-    def send(self, message: Message, *, delivery_id: str, note: str = "") -> Attempted:  # noqa: ARG002 - it stands in the message
-        """Write and flush."""
+    def send(self, message: Message, *, delivery_id: str, note: str = "") -> Attempted:  # noqa: ARG002 - the message names it
+        """Hand the text to the system, past the stream's own buffer: what is left in that would come again later."""
         text = as_text(message, note=note) + "\n\n"
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        # A terminal that cannot show an emoji gets a question mark, not an exception.
+        content = text.encode(self._stream.encoding or "utf-8", "replace")
+        written = 0
         try:
             with self._one_at_a_time:
-                # A terminal that cannot show an emoji gets a question mark, not an exception.
-                self._stream.write(text.encode(encoding, "replace").decode(encoding))
                 self._stream.flush()
+                while written < len(content):
+                    written += self._write(content[written:])
         except (OSError, ValueError) as error:  # a closed pipe, a full disk, a closed stream
-            return NotSent(f"console: {error}")
+            reason = f"console: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
+            return Ambiguous(reason) if written else NotSent(reason)
         return Delivered()
+
+    def _write(self, content: bytes) -> int:
+        try:
+            descriptor = self._stream.fileno()
+        except io.UnsupportedOperation:  # a stream in memory, which takes everything
+            self._stream.write(content.decode(self._stream.encoding or "utf-8"))
+            return len(content)
+        return os.write(descriptor, content)

@@ -1,15 +1,20 @@
-"""One syncd process at a time works on a database: `run`, `once`, `migrate`. Readers need no lock."""
+"""One syncd process at a time works on a database: `run`, `once`, `migrate`. Readers need no lock.
+
+SQLite: a lock on a file beside the database, which the system releases with the process. PostgreSQL: an advisory lock,
+which lives as long as its connection: a daemon asks now and then whether it still has it.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from syncd.errors import LockHeld, StoreUnavailable
 from syncd.store import engine
@@ -17,16 +22,20 @@ from syncd.store import engine
 # "syncd" in ASCII: the number by which PostgreSQL knows the lock, within one database.
 ADVISORY_KEY: Final = 0x73796E6364
 
+# Makes sure that the lock is still held, and takes it again where its connection broke. Raises `LockHeld` if another
+# process has it by now, `StoreUnavailable` if that cannot be known yet.
+Confirm = Callable[[], None]
+
 
 @contextmanager
-def held(url: str) -> Iterator[None]:
+def held(url: str) -> Iterator[Confirm]:
     """Hold the database's process lock, or raise `LockHeld`. It is released however the process ends."""
-    with _file(engine.sqlite_path(url)) if engine.is_sqlite(url) else _advisory(url):
-        yield
+    with _file(engine.sqlite_path(url)) if engine.is_sqlite(url) else _advisory(url) as confirm:
+        yield confirm
 
 
 @contextmanager
-def _file(database: Path) -> Iterator[None]:
+def _file(database: Path) -> Iterator[Confirm]:
     engine.check_place(database)
     path = database.with_name(database.name + ".lock")
     try:
@@ -43,22 +52,47 @@ def _file(database: Path) -> Iterator[None]:
             raise _held(str(database), f" (process {holder})" if holder else "") from None
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        yield lambda: None
     finally:
         os.close(descriptor)  # which releases the lock; the file stays, so that no two processes lock two files
 
 
 @contextmanager
-def _advisory(url: str) -> Iterator[None]:
+def _advisory(url: str) -> Iterator[Confirm]:
     writer = engine.writer(url)
     try:
-        with engine.faults(engine.shown_url(url)), writer.connect() as connection:
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}):
-                raise _held(engine.shown_url(url), "")
-            connection.commit()  # a session lock outlives its transaction
-            yield
+        lock = _AdvisoryLock(writer, engine.shown_url(url))
+        yield lock.confirm
     finally:
         writer.dispose()
+
+
+class _AdvisoryLock:
+    """The lock and the one connection that holds it."""
+
+    def __init__(self, writer: Engine, where: str) -> None:
+        self._writer = writer
+        self._where = where
+        self._connection = self._take()
+
+    def confirm(self) -> None:
+        """See `Confirm`."""
+        try:
+            self._connection.execute(text("SELECT 1"))
+            self._connection.rollback()
+        except DBAPIError:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = self._take()
+
+    def _take(self) -> Connection:
+        with engine.faults(self._where):
+            connection = self._writer.connect()
+            if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}):
+                connection.close()
+                raise _held(self._where, "")
+            connection.commit()  # a session lock outlives its transaction
+            return connection
 
 
 def _held(database: str, who: str) -> LockHeld:

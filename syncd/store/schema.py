@@ -12,16 +12,15 @@ import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from syncd.errors import SchemaMismatch, StoreError
 from syncd.store import engine
+
+if TYPE_CHECKING:
+    from alembic.config import Config as AlembicConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +40,30 @@ def folder() -> Path:
 
 def alembic_config() -> AlembicConfig:
     """Alembic's view of the migrations, without any ini file."""
-    config = AlembicConfig()
+    # Imported where it is used: every reading command checks the schema, and none of them migrates.
+    from alembic.config import Config
+
+    config = Config()
     config.set_main_option("script_location", str(folder()).replace("%", "%%"))
     return config
 
 
+def revisions() -> list[str]:
+    """Every revision this program knows, oldest first: each migration's file begins with its own, and they are a line."""
+    return [path.name.partition("_")[0] for path in sorted((folder() / "versions").glob("[0-9]*_*.py"))]
+
+
 def head() -> str:
     """The revision this program needs."""
-    # There is one: a program without a migration would not have a table.
-    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
+    return revisions()[-1]
 
 
 def current(connection: Connection) -> str | None:
     """The revision the database is at, None if it has none."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
 
 
 def require_head(connection: Connection, where: str) -> None:
@@ -66,7 +75,7 @@ def require_head(connection: Connection, where: str) -> None:
         raise SchemaMismatch(
             f"database {where} has no syncd schema yet, this program needs {needed}", "run `syncd migrate`"
         )
-    if not _knows(here):
+    if here not in revisions():
         raise _newer(where, here, needed)
     raise SchemaMismatch(f"database {where}: schema is at {here}, this program needs {needed}", "run `syncd migrate`")
 
@@ -76,10 +85,6 @@ def _newer(where: str, here: str, needed: str) -> SchemaMismatch:
         f"database {where}: schema is at {here}, which this program does not know (it needs {needed})",
         "a newer syncd has migrated it; upgrade this one",
     )
-
-
-def _knows(revision: str) -> bool:
-    return any(script.revision == revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
 
 
 def migrate(url: str, to: str = "head") -> Migrated:
@@ -93,7 +98,7 @@ def migrate(url: str, to: str = "head") -> Migrated:
         with engine.faults(engine.shown_url(url)):
             with migrator.connect() as connection:
                 before = current(connection)
-                if before is not None and not _knows(before):
+                if before is not None and before not in revisions():
                     raise _newer(engine.shown_url(url), before, head())
                 target = _resolve(to, before)
                 if before == target and (target != head() or _has_views(connection)):
@@ -110,12 +115,11 @@ def migrate(url: str, to: str = "head") -> Migrated:
 
 
 def _resolve(to: str, before: str | None) -> str:
-    scripts = ScriptDirectory.from_config(alembic_config())
-    wanted = head() if to == "head" else to
-    known = [script.revision for script in scripts.walk_revisions()]  # newest first
+    known = revisions()
+    wanted = known[-1] if to == "head" else to
     if wanted not in known:
         raise StoreError(f"there is no schema revision {to!r}", f"known: {', '.join(known)}")
-    if before is not None and known.index(wanted) > known.index(before):
+    if before is not None and known.index(wanted) < known.index(before):
         raise StoreError(
             f"schema is at {before}, which is newer than {wanted}",
             "migrations go forward only; restore a backup to go back",
@@ -140,6 +144,8 @@ def _back_up(url: str, before: str | None) -> Path | None:
 
 
 def _upgrade(connection: Connection, target: str) -> None:
+    from alembic import command
+
     config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, target)

@@ -1,0 +1,100 @@
+"""The command that says how syncd is: status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import typer
+
+from syncd.cli.common import load, opened
+from syncd.cli.output import Format, FormatOption, chosen, write
+
+# A delivery that is older than this and not sent is a fault, not a delay.
+_LATE: Final = timedelta(minutes=15)
+
+_SHOWN: Final = (
+    *("key_name", "state", "state_since", "last_poll_at", "last_success_at"),
+    *("tier", "credits_balance", "model_count", "held_changes"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Rows of the views, and what needs a person, each with what to do."""
+
+    keys: list[dict[str, Any]]
+    conditions: list[dict[str, Any]]
+    outbox: list[dict[str, Any]]
+    needs: list[str]
+
+
+def status(ctx: typer.Context, form: FormatOption = None) -> None:
+    """Show how every key is, what is open and what waits to be sent.
+
+    Exits 1 when something needs a person.
+    """
+    from syncd.store import engine, queries
+
+    config = load(ctx.obj, secrets=False)
+    with opened(config.database.url) as connection:
+        keys = queries.key_status(connection).dicts()
+        conditions = queries.open_conditions(connection).dicts()
+        outbox = queries.outbox(connection).dicts()
+    needs = [
+        *_of_keys(keys, {key.name for key in config.keys}),
+        *_of_conditions(conditions),
+        *_of_outbox(outbox, datetime.now(UTC)),
+        *([] if config.routes else ["no route is configured, so nobody is told anything: add [[routes]]"]),
+    ]
+    where = {"configuration": config.source, "database": engine.shown_url(config.database.url)}
+    _tell(Status(keys, conditions, outbox, needs), where, form)
+    raise typer.Exit(1 if needs else 0)
+
+
+def _of_keys(keys: Iterable[Mapping[str, Any]], configured: set[str]) -> Iterable[str]:
+    polled = {key["key_name"] for key in keys if key["last_poll_at"] is not None}
+    for name in sorted(configured - polled):
+        yield f"key {name} has never been polled: is `syncd run` running?"
+
+
+def _of_conditions(conditions: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    from syncd.core.compose import condition_summary
+
+    for one in conditions:
+        yield f"{condition_summary(one['kind'], json.loads(one['detail']))}, since {one['opened_at'][:19]} UTC"
+
+
+def _of_outbox(outbox: Iterable[Mapping[str, Any]], now: datetime) -> Iterable[str]:
+    late = (now - _LATE).strftime("%Y-%m-%d %H:%M:%S.%f")
+    for row in outbox:
+        if row["state"] == "dead":
+            yield f"{row['deliveries']} alerts could not be delivered: see the view alert_log"
+        elif row["state"] != "sent" and row["oldest"] < late:
+            waiting = f"{row['deliveries']} alerts wait to be sent ({row['state']})"
+            yield f"{waiting}, the oldest since {row['oldest'][:19]} UTC: see the log of `syncd run`"
+
+
+def _tell(found: Status, where: Mapping[str, str], form: Format | None) -> None:
+    if chosen(form) is Format.table:
+        _tell_people(found, where)
+        return
+    row = {**where, "keys": found.keys, "conditions": found.conditions, "outbox": found.outbox, "needs": found.needs}
+    write(list(row), [row], form)
+
+
+def _tell_people(found: Status, where: Mapping[str, str]) -> None:
+    _table(_SHOWN, found.keys)
+    _table(("state", "deliveries", "oldest"), found.outbox)
+    for name, value in where.items():
+        typer.echo(f"{name}: {value}")
+    for need in found.needs or ["all is well"]:
+        typer.echo(f"! {need}" if found.needs else need)
+
+
+def _table(columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
+    if rows:
+        write(columns, rows, Format.table)

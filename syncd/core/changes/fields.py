@@ -1,0 +1,56 @@
+"""Changes of a model's own fields: its texts, its price, its example; of `params` only that it is no object."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
+
+from syncd.core import credits
+from syncd.core.canon import MISSING, Json, Missing, canonical
+from syncd.core.changes.groups import Group, is_absent
+from syncd.core.changes.values import Change
+from syncd.core.rules import Severity
+
+# Unknown fields that may decide whether a model can be called: announced. Every other unknown field is only recorded.
+_WATCHED: Final = frozenset({"deprecated", "status", "disabled", "endpoint", "version", "sunset"})
+
+
+def text(group: Group) -> Iterator[Change]:
+    """A text for people: name, category, creator, description."""
+    unchanged = _plain(group.before) == _plain(group.after)
+    severity: Severity | None = "informational" if unchanged else None
+    yield group.change(f"model.{group.name}.changed", severity, detail={"effective": False} if unchanged else {})
+
+
+def _plain(value: Json | Missing) -> str | None:
+    """A text without what nobody sees: spacing, Unicode composition, and whether nothing is null or left out."""
+    if is_absent(value):
+        return None
+    return (
+        re.sub(r"\s+", " ", unicodedata.normalize("NFC", value)).strip() if isinstance(value, str) else canonical(value)
+    )
+
+
+def example(group: Group) -> Iterator[Change]:
+    """The vendor's own example of a request."""
+    yield group.change("model.example-request.changed")
+
+
+def band(group: Group) -> Iterator[Change]:
+    """The price."""
+    old, new = (credits.read_band(None if v is MISSING else v) for v in (group.before, group.after))
+    yield group.change(f"credits.band.{credits.outcome(old, new)}", detail=credits.flags(old, new))
+
+
+def params_replaced(group: Group) -> Iterator[Change]:
+    """`params` as a whole came, went, or is no object."""
+    yield group.change("model.params.replaced", decided=False)
+
+
+def unknown(group: Group) -> Iterator[Change]:
+    """A field that syncd does not know."""
+    watched = group.name in _WATCHED
+    severity: Severity = "risky" if watched else "informational"
+    yield group.change(f"model.attr-unknown.{group.presence}", severity, decided=not watched)

@@ -1,0 +1,94 @@
+"""Changes of a parameter beside what values it admits: whether it is there, must be sent, and how it is described."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from syncd.core import compat
+from syncd.core.canon import MISSING, Json
+from syncd.core.changes.groups import Group, is_absent
+from syncd.core.changes.values import Change
+from syncd.core.changes.verdict import Loss, derived, domains, first_loss, witness
+
+
+def whole(group: Group) -> Iterator[Change]:
+    """A whole parameter came, went, or is no object."""
+    old, new = group.before, group.after
+    if old is MISSING and isinstance(new, dict):
+        yield _added(group, new)
+    elif new is MISSING and isinstance(old, dict):
+        yield _removed(group, old)
+    else:
+        yield group.change("param.replaced", decided=False)
+
+
+def _added(group: Group, spec: Mapping[str, Json]) -> Change:
+    default = spec.get("default")
+    suffix = "" if default is None else "-with-default"
+    if compat.is_required(spec):
+        return _must_be_sent(group, f"param.added.required{suffix}", default)
+    detail = {} if default is None else {"new_default": default}
+    return group.change(f"param.added.optional{suffix}", detail=detail)
+
+
+def _must_be_sent(group: Group, kind: str, default: Json) -> Change:
+    if default is not None and group.policy.required_with_default == "risky":
+        return group.change(kind, "risky")
+    return group.change(kind, "breaking", witness=witness(group))
+
+
+def _removed(group: Group, spec: Mapping[str, Json]) -> Change:
+    shown = [
+        Loss(found.value, readings)
+        for readings, of, _ in domains(group)
+        if (found := compat.example_value(spec, of)) is not None
+    ]
+    if not shown:
+        return group.change("param.removed", "informational", detail={"effective": False})
+    if group.policy.unknown_params == "ignore":
+        return group.change("param.removed", "risky")
+    return derived(group, "param.removed", first_loss(group, shown), gained=False)
+
+
+def required(group: Group) -> Iterator[Change]:
+    """Whether it must be sent."""
+    old, new = group.before, group.after
+    if any(not is_absent(v) and not isinstance(v, bool) for v in (old, new)):
+        yield group.change("param.required.invalid", decided=False)
+    elif (old is True) == (new is True):
+        yield group.change("param.required.normalised", detail={"effective": False})
+    elif old is True:
+        yield group.change("param.became-optional")
+    else:
+        default = group.spec("new").get("default")
+        yield _must_be_sent(group, f"param.became-required{'' if default is None else '-with-default'}", default)
+
+
+def default_value(group: Group) -> Iterator[Change]:
+    """What the vendor takes where it is not sent."""
+    old, new = group.before, group.after
+    if is_absent(old) and is_absent(new):
+        yield group.change("param.default.null-absent", detail={"effective": False})
+    elif is_absent(old):
+        yield group.change("param.default.added")
+    else:
+        # Who must send the parameter anyway never meets its default.
+        always_sent = compat.is_required(group.spec("old")) and compat.is_required(group.spec("new"))
+        kind = "param.default.removed" if is_absent(new) else "param.default.changed"
+        yield group.change(kind, "informational" if always_sent else "risky")
+
+
+def doc(group: Group) -> Iterator[Change]:
+    """A text that describes it."""
+    yield group.change("param.doc.changed")
+
+
+def deprecated(group: Group) -> Iterator[Change]:
+    """Whether the vendor advises against it."""
+    is_set = group.after not in (MISSING, None, False)
+    yield group.change(f"param.deprecated.{'set' if is_set else 'cleared'}")
+
+
+def unknown(group: Group) -> Iterator[Change]:
+    """An attribute that syncd does not know; it may restrict the values."""
+    yield group.change(f"param.attr-unknown.{group.presence}", decided=False)

@@ -1,0 +1,118 @@
+"""The verdict on a parameter: what its old spec admitted and the new one refuses, and the request that proves it.
+
+group --domains--> D_old, D_new under each reading of the grid
+                       |
+                       +-- lost: a value of D_old is refused ----> breaking, with a witness
+                       +-- else gained: a value is new ----------> additive
+                       +-- neither ------------------------------> informational
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from syncd.core import compat
+from syncd.core.canon import MISSING, Json, Missing
+from syncd.core.changes.groups import EITHER, Group, is_absent
+from syncd.core.changes.values import Change
+from syncd.core.compat import Constraint, Domain, Escape, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A value that is accepted no longer, and the readings of the grid (at the minimum, or not) under which it was."""
+
+    value: Json | Missing
+    readings: tuple[bool, ...] = EITHER
+
+
+def of_attribute(group: Group, kind: str, *, decided: bool) -> Change:
+    """X(k): the verdict on one attribute, whatever else changed beside it."""
+    if not decided:
+        return group.change(kind, "risky", decided=False)
+    lost, gained = _exclusion(group)
+    return derived(group, kind, lost, gained=gained)
+
+
+def derived(group: Group, kind: str, lost: Loss | None, *, gained: bool) -> Change:
+    """The theorem's verdict on a change: what is lost breaks, what is only gained is additive."""
+    if lost is not None:
+        return group.change(kind, "breaking", witness=witness(group, lost))
+    if gained:
+        return group.change(kind, "additive")
+    return group.change(kind, "informational", detail={"effective": False})
+
+
+def witness(group: Group, loss: Loss | None = None) -> Mapping[str, Json] | None:
+    """A request that the old schema accepts: the smallest one, with this parameter set to the offending value."""
+    request = group.request() if loss is None else group.request(loss.readings)
+    if request is None:
+        return None
+    whole = {**request} if loss is None else {**request, group.param: loss.value}
+    return None if MISSING in whole.values() else whole
+
+
+# --- whether anything can be said ----------------------------------------------------------------------------------
+
+
+def kinds(group: Group) -> tuple[Kind | None, Kind | None]:
+    """The kind before and after; None for one that syncd does not know."""
+    return compat.kind_of(group.spec("old")), compat.kind_of(group.spec("new"))
+
+
+def is_misplaced(group: Group) -> bool:
+    """Whether the attribute means nothing on a parameter of this kind."""
+    _, kind = kinds(group)
+    return kind is not None and kind not in compat.CONSTRAINTS[group.name]
+
+
+def is_decidable(group: Group) -> bool:
+    """Whether both kinds are known, and the attribute on both sides is absent or of a form it can take."""
+    sides = (group.before, group.after)
+    return None not in kinds(group) and all(is_absent(v) or compat.well_formed(group.name, v) for v in sides)
+
+
+# --- what is lost and gained ---------------------------------------------------------------------------------------
+
+
+def domains(group: Group) -> Iterator[tuple[tuple[bool, ...], Domain, Domain]]:
+    """Both sides, under each reading of where a step's grid begins; once where it makes no difference."""
+    old, new = group.spec("old"), group.spec("new")
+    readings = ((False,), (True,)) if compat.anchors_matter(old) or compat.anchors_matter(new) else (EITHER,)
+    for reading in readings:
+        first, second = (compat.domain(spec, grid_at_min=reading[0]) for spec in (old, new))
+        yield reading, first, second
+
+
+def first_loss(group: Group, losses: Iterable[Loss]) -> Loss | None:
+    """One that a whole request can show: a reading under which nothing at all was accepted loses nothing.
+
+    Where nothing was accepted under any, the first: `model_changes` will say so.
+    """
+    hidden = None
+    for loss in losses:
+        if group.request(loss.readings) is not None:
+            return loss
+        hidden = hidden or loss
+    return None if hidden is None or group.request() is not None else hidden
+
+
+def _exclusion(group: Group) -> tuple[Loss | None, bool]:
+    """What the attribute alone loses, under either reading of the grid; if nothing, whether it gains."""
+    # Where the grid begins at the minimum, the minimum moves it.
+    names = ("min", "step") if group.name == "min" else (group.name,)
+    sides = list(domains(group))
+    losses = (
+        Loss(found.value, readings)
+        for readings, old, new in sides
+        for name in names
+        if (found := _escape(old, new.get(name))) is not None
+    )
+    lost = first_loss(group, losses)
+    gains = (_escape(new, old.get(name)) for _, old, new in sides for name in names)
+    return lost, lost is None and any(gain is not None for gain in gains)
+
+
+def _escape(of: Domain, constraint: Constraint | None) -> Escape | None:
+    return None if constraint is None else compat.escape(of, constraint)

@@ -1,0 +1,113 @@
+"""Conditions that opened or closed.
+
+due --the same one of several keys--> one section: since when, what is known, the vendor's advice, what to do
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from syncd.core.canon import Json
+from syncd.core.compose.due import ConditionDue
+from syncd.core.compose.notices import NOTICES, closed_title, opened_title
+from syncd.core.compose.section import MOST_LINES, Section, and_more, merged, names
+from syncd.core.message import Block, Bullets, Paragraph, Quote, Span, bold, code
+from syncd.core.rules import CONDITIONS
+from syncd.core.text import clean, duration, moment
+
+_KEPT: Final = "The last catalogue is kept; no removals are reported."
+
+# What the vendor said, and where the condition's detail holds it.
+_ANSWER: Final = (("code", "code"), ("request", "request_id"))
+
+
+def sections(due: Iterable[ConditionDue]) -> Iterable[Section]:
+    """A section per condition; the same one of several keys is told once and names them."""
+    grouped: dict[tuple[str, ...], list[ConditionDue]] = {}
+    for one in due:
+        grouped.setdefault(_alike(one), []).append(one)
+    for ones in grouped.values():
+        yield _opened(ones) if ones[0].edge == "opened" else _closed(ones)
+
+
+def _alike(one: ConditionDue) -> tuple[str, ...]:
+    if one.kind.startswith("access."):
+        return (one.kind, one.edge, str(one.detail.get("status")), str(one.detail.get("code")))
+    return (one.kind, one.edge, one.subject, one.opened_at.isoformat())
+
+
+def _opened(ones: Sequence[ConditionDue]) -> Section:
+    first = ones[0]
+    notice = NOTICES[first.kind]
+    keys = merged(one.keys for one in ones)
+    since = moment(min(one.opened_at for one in ones))
+    blocks = (
+        Paragraph((Span(f"Since {since}. "), bold(_KEPT))),
+        *_known(ones),
+        *and_more(len(ones), "syncd status"),
+        *_advice(ones),
+        Paragraph(notice.remedy),
+    )
+    title = opened_title(first.kind, first.detail, keys)
+    at = min(one.at for one in ones)
+    return Section(notice.design, CONDITIONS[first.kind], notice.emoji, title, blocks, keys, at)
+
+
+def _closed(ones: Sequence[ConditionDue]) -> Section:
+    kind = ones[0].kind
+    keys = merged(one.keys for one in ones)
+    lasted = max(one.at - one.opened_at for one in ones)
+    text = f"After {duration(lasted)}. What changed meanwhile is reported as usual."
+    blocks = (Paragraph((Span(text),)),)
+    at = min(one.at for one in ones)
+    return Section(NOTICES[kind].design, "informational", "✅", closed_title(kind, keys), blocks, keys, at)
+
+
+def _advice(ones: Sequence[ConditionDue]) -> Iterable[Block]:
+    """What the vendor says to do next, if it says so."""
+    words = next((words for one in ones if (words := clean(str(one.detail.get("next") or ""), 300))), "")
+    if words:
+        yield Quote(words)
+
+
+# --- what is known -------------------------------------------------------------------------------------------------
+
+
+def _known(ones: Sequence[ConditionDue]) -> Iterable[Block]:
+    """The facts of one condition, a line each; of several, a condition a line."""
+    say = _facts if len(ones) == 1 else _facts_in_a_line
+    facts = tuple(line for one in ones[:MOST_LINES] for line in say(one))
+    if facts:
+        yield Bullets(facts)
+
+
+def _facts(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
+    return _facts_of_vendor(one) if one.kind == "vendor.unreachable" else _facts_of_access(one.detail)
+
+
+def _facts_in_a_line(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
+    parts = [span for line in _facts(one) for span in (Span(" · "), *line)]
+    yield (code(names(one.keys)), *parts)
+
+
+def _facts_of_vendor(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
+    if one.detail.get("what"):
+        what = clean(str(one.detail["what"]), 200)
+        yield (Span(what[:1].upper() + what[1:]),)
+    yield (Span("Address "), code(clean(one.subject.removeprefix("url:"), 120)))
+    yield (Span(f"Affected: {names(one.keys)}"),)
+
+
+def _facts_of_access(detail: Mapping[str, Json]) -> Iterable[tuple[Span, ...]]:
+    if answer := tuple(_answer(detail)):
+        yield answer
+    if detail.get("fingerprint"):
+        yield (Span("Fingerprint "), code(clean(str(detail["fingerprint"]), 20)))
+
+
+def _answer(detail: Mapping[str, Json]) -> Iterable[Span]:
+    known = [(name, clean(str(detail[field]), 80)) for name, field in _ANSWER if detail.get(field)]
+    for n, (name, value) in enumerate(known):
+        yield Span(f" · {name} " if n else f"{name.capitalize()} ")
+        yield code(value)

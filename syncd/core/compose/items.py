@@ -1,0 +1,98 @@
+"""One thing to say of a change: the same change of several keys is one item that names them, and takes one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from syncd.core import wording
+from syncd.core.changes import Change
+from syncd.core.compose.due import ChangeDue
+from syncd.core.compose.section import MOST_LINES, Section, and_more, merged, names
+from syncd.core.message import Block, Bullets, Span, code
+from syncd.core.rules import rank
+from syncd.core.text import clean
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to say: a change, and every key it happened to."""
+
+    change: Change
+    keys: tuple[str, ...]
+    at: datetime
+
+
+# How an item is said in a line.
+Saying: TypeAlias = Callable[[Item], tuple[Span, ...]]
+
+
+def items_of(due: Iterable[ChangeDue]) -> list[Item]:
+    """The same change of several keys is one item."""
+    grouped: dict[str, list[ChangeDue]] = {}
+    for one in due:
+        grouped.setdefault(one.change.fingerprint, []).append(one)
+    return [
+        Item(same[0].change, tuple(dict.fromkeys(one.key for one in same)), min(one.at for one in same))
+        for same in grouped.values()
+    ]
+
+
+def section(kind: str, emoji: str, title: str, items: list[Item], *blocks: Block) -> Section:
+    """The section that tells the items, as severe as the worst of them."""
+    worst = min((item.change.severity for item in items), key=rank)
+    at = min(item.at for item in items)
+    return Section(kind, worst, emoji, title, blocks, merged(item.keys for item in items), at, len(items))
+
+
+# --- keys ----------------------------------------------------------------------------------------------------------
+
+
+def keys_of(items: Iterable[Item]) -> str:
+    """The keys that the items are about, in words."""
+    return names(merged(item.keys for item in items))
+
+
+def differ(items: Iterable[Item]) -> bool:
+    """Whether it must be said of each item which keys it is about."""
+    return len({frozenset(item.keys) for item in items}) > 1
+
+
+# --- models --------------------------------------------------------------------------------------------------------
+
+
+def slug_of(change: Change) -> str:
+    """The model's name to show."""
+    return clean(change.slug or "", 80) or "(a slug without a visible character)"
+
+
+def count_slugs(items: Iterable[Item]) -> int:
+    """How many models the items are about."""
+    return len({item.change.slug for item in items})
+
+
+# --- lines ---------------------------------------------------------------------------------------------------------
+
+
+def lines(items: list[Item], say: Saying) -> list[Block]:
+    """A bullet per item, with its keys where they differ, and how many more there are."""
+    with_keys = differ(items)
+    said = [(*say(item), Span(f" · for {names(item.keys)}" if with_keys else "")) for item in items[:MOST_LINES]]
+    return [Bullets(tuple(tuple(span for span in line if span.text) for line in said)), *more(items)]
+
+
+def more(items: list[Item]) -> list[Block]:
+    """How many items no line was left for."""
+    return and_more(len(items), "syncd changes --since 1d")
+
+
+def phrase(item: Item) -> tuple[Span, ...]:
+    """The change alone, under a title that names its model."""
+    return wording.phrase(item.change)
+
+
+def phrase_of_model(item: Item) -> tuple[Span, ...]:
+    """The change and its model, beside changes of other models."""
+    return (code(slug_of(item.change)), Span(": "), *wording.phrase(item.change))

@@ -1,0 +1,81 @@
+"""Models that came and went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from syncd.core import credits, wording
+from syncd.core.canon import Json
+from syncd.core.compose.examples import start_with
+from syncd.core.compose.items import Item, differ, keys_of, lines, more, section, slug_of
+from syncd.core.compose.section import MOST_LINES, Section, names
+from syncd.core.message import Block, Paragraph, Span, Table, code
+from syncd.core.text import count, moment, shown
+
+# Few enough to show how to start with each.
+_MOST_EXAMPLES: Final = 3
+
+
+def unlocked(items: list[Item]) -> Iterable[Section]:
+    """Models that can be called now: a table, and how to start with each if they are few."""
+    title = f"{count(len(items), 'model')} {_how_unlocked(items)} for {keys_of(items)}"
+    examples = _examples(items) if len(items) <= _MOST_EXAMPLES else ()
+    yield section("models_unlocked", "🔓", title, items, _table(items), *more(items), *examples)
+
+
+def _how_unlocked(items: list[Item]) -> str:
+    back = sum(item.change.kind == "model.returned" for item in items)
+    return "unlocked" if back == 0 else "back" if back == len(items) else "unlocked or back"
+
+
+def _examples(items: list[Item]) -> Iterable[Block]:
+    for item in items:
+        yield from start_with(slug_of(item.change), _body(item.change.after))
+
+
+def _table(items: list[Item]) -> Table:
+    with_keys = differ(items)
+    header = ("Model", "Type", "Credits", "Creator", *(("Keys",) if with_keys else ()))
+    return Table(header, tuple(_row(item, with_keys=with_keys) for item in items[:MOST_LINES]))
+
+
+def _row(item: Item, *, with_keys: bool) -> tuple[str, ...]:
+    body = _body(item.change.after)
+    price = wording.band_text(credits.read_band(body.get("credits_band")))
+    row = (slug_of(item.change), _word(body, "category", 20), price, _word(body, "creator", 30))
+    return (*row, names(item.keys)) if with_keys else row
+
+
+def removed(items: list[Item]) -> Iterable[Section]:
+    """Models that cannot be called any longer: a line each, with what they were."""
+    at_once = len({item.at for item in items}) == 1
+
+    def line(item: Item) -> tuple[Span, ...]:
+        since = "" if at_once else f" · gone since {moment(item.at)}"
+        return (code(slug_of(item.change)), Span(f" · {_what_it_was(_body(item.change.before))}{since}"))
+
+    title = f"{count(len(items), 'model')} removed for {keys_of(items)}"
+    yield section("models_removed", "🗑️", title, items, *lines(items, line), *_cause(items))
+
+
+def _what_it_was(body: Mapping[str, Json]) -> str:
+    price = credits.read_band(body.get("credits_band"))
+    text = wording.band_text(price)
+    return f"{_word(body, 'category', 20)} · {f'{text} credits' if price.form == 'ok' else f'price {text}'}"
+
+
+def _cause(items: list[Item]) -> Iterable[Block]:
+    if any(item.change.detail.get("cause") == "tier-change" for item in items):
+        yield Paragraph((Span("The plan changed at the same poll, which decides what a key may call."),))
+
+
+def _body(side: object) -> Mapping[str, Json]:
+    """A model's body (the first one, where contents conflict)."""
+    first = side[0] if isinstance(side, list) and side else side
+    return first if isinstance(first, Mapping) else {}
+
+
+def _word(body: Mapping[str, Json], name: str, limit: int) -> str:
+    value = body.get(name)
+    return "-" if value is None else shown(value, limit)
