@@ -1,7 +1,5 @@
 """The command that tells whether an installation is right: check."""
 
-# Why imports stand inside the commands: syncd/cli/__init__.py.
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,7 +1,5 @@
 """Commands about the database itself: migrate, sql."""
 
-# Why imports stand inside the commands: syncd/cli/__init__.py.
-
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The command that shows syncd at work: demo."""
 
-# Why imports stand inside the commands: syncd/cli/__init__.py.
-
 from __future__ import annotations
 
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The one place that writes results: a table for people, JSON, JSON lines or CSV for programs."""
 
-# Why imports stand inside the commands: syncd/cli/__init__.py.
-
 from __future__ import annotations
 
 import csv

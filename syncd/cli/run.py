@@ -1,7 +1,5 @@
 """Commands that poll: run, once."""
 
-# Why imports stand inside the commands: syncd/cli/__init__.py.
-
 from __future__ import annotations
 
 import os
