@@ -1,12 +1,14 @@
 """What becomes of an attempt to deliver. Only processes data.
 
     sending ──> sent        the sink took it
-       │  └───> retry       nothing arrived; again at a time
+       │  └───> retry       nothing arrived; again at a time, perhaps in a plainer form
        ├──────> unknown     it may have arrived (also: the process died while sending)
-       └──────> dead        the sink will never take it
+       └──────> dead        the sink will never take it, or a person dropped it
 
-A sink that can be read back settles `unknown` by looking. One that cannot gets the message once more, marked as perhaps
-a repetition: losing an alert is worse than saying so.
+A sink that can be read back settles `unknown` by looking: found, it is `sent`; not found twice, it is sent again. One
+that cannot gets the message once more, marked as perhaps a repetition: losing an alert is worse than saying so.
+
+A message can be put in several forms, the rungs of a ladder. A sink that refuses one is offered the next.
 """
 
 from __future__ import annotations
@@ -18,8 +20,23 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 DeliveryState: TypeAlias = Literal["sending", "retry", "unknown", "sent", "dead"]
 
+# rich: as designed; bare: without the metadata by which it can be found; plain: the words alone.
+Rung: TypeAlias = Literal["rich", "bare", "plain"]
+RUNGS: Final[tuple[Rung, ...]] = ("rich", "bare", "plain")
+
+# What of a message a sink would not take.
+Part: TypeAlias = Literal["payload", "metadata", "thread", "edit"]
+
 # Backoff with full jitter: spread, doubling, and never longer than five minutes.
 LONGEST_WAIT: Final = timedelta(minutes=5)
+
+# A message that was posted may show up late where it is looked for: wait before the first look, and look twice.
+BEFORE_FIRST_LOOK: Final = timedelta(seconds=15)
+BETWEEN_LOOKS: Final = timedelta(seconds=20)
+LOOKS: Final = 2
+
+# How often a destination that is out of order is asked whether it works again; asking never posts.
+PROBE_EVERY: Final = timedelta(minutes=5)
 
 MAY_REPEAT: Final = "may repeat an earlier alert"
 
@@ -39,9 +56,33 @@ class NotSent:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimited:
+    """Nothing arrived; the destination wants nothing before `until`. Costs no attempt."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ambiguous:
     """It may have arrived."""
 
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing arrived, and this form of it never will: `part` is what was refused."""
+
+    part: Part
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Nothing arrived, and nothing will until a person has mended the channel or the token."""
+
+    what: Literal["channel", "token"]
     reason: str
 
 
@@ -52,31 +93,102 @@ class Impossible:
     reason: str
 
 
-Attempted: TypeAlias = Delivered | NotSent | Ambiguous | Impossible
+Attempted: TypeAlias = Delivered | NotSent | RateLimited | Ambiguous | Refused | Unusable | Impossible
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The message is there, under this reference."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The message is not there, as far as everything that was read tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotLook:
+    """Whether it is there could not be read this time. Never a reason to send again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CannotEverLook:
+    """The sink cannot be read back (a webhook, the console, a token that may not read)."""
+
+
+Looked: TypeAlias = Found | NotFound | CannotLook | CannotEverLook
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The next state of a delivery."""
+    """The next state of a delivery, and what follows for its destination.
+
+    `rung` is the form for the next attempt; `apart` says that it leaves its thread, or the message it was to edit, and
+    is posted by itself. `frozen_until` and `unusable` are of the destination.
+    """
 
     state: DeliveryState
     retry_at: datetime | None = None
     reference: str | None = None
     error: str | None = None
+    rung: Rung = "rich"
+    apart: bool = False
+    looks: int = 0
+    frozen_until: datetime | None = None
+    unusable: bool = False
 
 
-def settle(attempted: Attempted, attempts: int, now: datetime, chance: random.Random) -> Settlement:
-    """Decide after the `attempts`-th attempt."""
+def settle(attempted: Attempted, attempts: int, rung: Rung, now: datetime, chance: random.Random) -> Settlement:
+    """Decide after the `attempts`-th attempt, made in the form `rung`."""
     match attempted:
         case Delivered(reference):
-            return Settlement("sent", reference=reference)
+            return Settlement("sent", reference=reference, rung=rung)
         case NotSent(reason):
-            return Settlement("retry", now + backoff(attempts, chance), error=reason)
+            return Settlement("retry", now + backoff(attempts, chance), error=reason, rung=rung)
+        case RateLimited(until, reason):
+            return Settlement("retry", until, error=reason, rung=rung, frozen_until=until)
         case Ambiguous(reason):
-            return Settlement("unknown", now + backoff(attempts, chance), error=reason)
+            return Settlement(
+                "unknown", now + max(BEFORE_FIRST_LOOK, backoff(attempts, chance)), error=reason, rung=rung
+            )
+        case Refused(part, reason):
+            return _plainer(part, reason, rung, now)
+        case Unusable(_, reason):
+            return Settlement("retry", now + PROBE_EVERY, error=reason, rung=rung, unusable=True)
         case Impossible(reason):
-            return Settlement("dead", error=reason)
+            return Settlement("dead", error=reason, rung=rung)
     assert_never(attempted)
+
+
+def _plainer(part: Part, reason: str, rung: Rung, now: datetime) -> Settlement:
+    """The next form of a message of which a part was refused; none is left after the plainest."""
+    if part in ("thread", "edit"):
+        return Settlement("retry", now, error=reason, rung=rung, apart=True)
+    if part == "metadata" and rung == "rich":
+        return Settlement("retry", now, error=reason, rung="bare")
+    if rung != "plain":
+        return Settlement("retry", now, error=reason, rung="plain")
+    return Settlement("dead", error=reason, rung=rung)
+
+
+def settle_look(looked: Looked, looks: int, rung: Rung, now: datetime, error: str | None) -> Settlement:
+    """Decide after looking for a message that may have arrived; `looks` were without success before this one."""
+    match looked:
+        case Found(reference):
+            return Settlement("sent", reference=reference, rung=rung)
+        case NotFound() if looks + 1 >= LOOKS:
+            return Settlement("retry", now, error=error, rung=rung)
+        case NotFound():
+            return Settlement("unknown", now + BETWEEN_LOOKS, error=error, rung=rung, looks=looks + 1)
+        case CannotLook(reason):
+            return Settlement("unknown", now + BETWEEN_LOOKS, error=reason, rung=rung, looks=looks)
+        case CannotEverLook():
+            return Settlement("retry", now, error=error, rung=rung)
+    assert_never(looked)
 
 
 def backoff(attempts: int, chance: random.Random) -> timedelta:

@@ -7,12 +7,14 @@ All vendor text in it has passed `core.text.clean`.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from syncd.core.rules import Severity
+from syncd.core.text import clean, moment, number
 
 Style: TypeAlias = Literal["plain", "bold", "code", "strike"]
 
@@ -59,7 +61,11 @@ Block: TypeAlias = Paragraph | Bullets | Table | Code | Quote
 
 
 class Message(msgspec.Struct, frozen=True):
-    """`kind` names the design; `title` and `summary` each stand alone; `context` is the small print."""
+    """`kind` names the design; `title` and `summary` each stand alone; the rest is the small print.
+
+    `names` are the slugs that stand in title and summary: a sink whose title is read as markup, or which must not show
+    every text there, can tell them apart. `reference` is the delivery's id, `detected` in UTC.
+    """
 
     kind: str
     severity: Severity
@@ -67,7 +73,10 @@ class Message(msgspec.Struct, frozen=True):
     title: str
     summary: str
     blocks: tuple[Block, ...]
-    context: tuple[str, ...]
+    keys: tuple[str, ...]
+    detected: datetime
+    reference: str
+    names: tuple[str, ...] = ()
 
 
 def encode(message: Message) -> str:
@@ -107,8 +116,27 @@ def as_text(message: Message, *, note: str = "") -> str:
         lines += [""] if _apart(previous, block) else []
         lines += _lines(block)
         previous = block
-    lines += ["", " · ".join(message.context)]
+    lines += ["", small_print(message)]
     return "\n".join([lines[0], *(f"   {line}".rstrip() for line in lines[1:])])
+
+
+EMOJI: Final[Mapping[Severity, str]] = {"breaking": "🔴", "risky": "🟠", "additive": "🟢", "informational": "⚪"}
+# So many names stand in one line.
+_MOST_NAMES: Final = 4
+
+
+def small_print(message: Message) -> str:
+    """🔴 breaking · key prod · detected 2026-11-23 10:33:44 UTC · dlv_1M83ZG135V8AC9C."""
+    keys = f"{'key' if len(message.keys) == 1 else 'keys'} {names(message.keys)}"
+    severity = f"{EMOJI[message.severity]} {message.severity}"
+    return " · ".join((severity, keys, f"detected {moment(message.detected)}", message.reference))
+
+
+def names(keys: Sequence[str]) -> str:
+    """A few names, and how many more."""
+    named = ", ".join(clean(key, 64) for key in keys[:_MOST_NAMES])
+    rest = len(keys) - _MOST_NAMES
+    return (named or "(none)") + (f" and {number(rest)} more" if rest > 0 else "")
 
 
 def is_heading(block: Block | None) -> bool:

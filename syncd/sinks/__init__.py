@@ -1,27 +1,63 @@
-"""Where messages go: one module per kind of destination.
+"""Where messages go: one module (or folder) per kind of destination.
 
-A sink's contract. `send(message, delivery_id, note)` renders the message, hands it over and says what became of it:
+A sink's contract. It keeps no state between calls, raises nothing, and never retries by itself: every retry is the
+outbox's.
+
+    send(parcel)    renders the message in the form asked for, hands it over, and says what became of it
+    look(parcel)    whether a message that may have arrived is there; never posts
+    probe(target)   whether the destination works (again); never posts. None if it does, else what is wrong
+
+What `send` may answer, and what it promises:
 
     Delivered    it is there
     NotSent      nothing arrived, so trying again cannot repeat it
+    RateLimited  nothing arrived, and nothing is wanted before a time
     Ambiguous    it may have arrived
+    Refused      nothing arrived, and this form of it never will
+    Unusable     nothing arrived, and nothing will until a person has mended something
     Impossible   it will never be taken
-
-It raises nothing, keeps no state between calls, and never retries by itself: every retry is the outbox's.
-`note` is a remark for the reader that is no part of the stored message ("may repeat an earlier alert").
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from syncd.core.delivery import Attempted
+from syncd.core.delivery import Attempted, Looked, Rung, Unusable
 from syncd.core.message import Message
 
 
-class Sink(Protocol):
-    """Sends messages to one kind of destination."""
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message on its way to one destination.
 
-    def send(self, message: Message, *, delivery_id: str, note: str = "") -> Attempted:
-        """Try once; see the module's contract."""
+    `target` is the destination's spec behind its scheme (``#vivix`` of ``slack:#vivix``). `edits` is the sink's own
+    reference of the message to change, `thread` of the message to answer. `started` is when its last attempt began.
+    `note` is a remark for the reader that is no part of the stored message ("may repeat an earlier alert").
+    """
+
+    id: str
+    target: str
+    message: Message
+    started: datetime
+    rung: Rung = "rich"
+    thread: str | None = None
+    edits: str | None = None
+    note: str = ""
+
+
+class Sink(Protocol):
+    """Sends messages to one kind of destination; see the module's contract."""
+
+    def send(self, parcel: Parcel) -> Attempted:
+        """Try once."""
+        ...
+
+    def look(self, parcel: Parcel) -> Looked:
+        """Look for a message that may have arrived."""
+        ...
+
+    def probe(self, target: str) -> Unusable | None:
+        """Whether the destination works, without posting."""
         ...

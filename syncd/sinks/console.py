@@ -7,8 +7,9 @@ import os
 import threading
 from typing import TextIO
 
-from syncd.core.delivery import Ambiguous, Attempted, Delivered, NotSent
-from syncd.core.message import Message, as_text
+from syncd.core.delivery import Ambiguous, Attempted, CannotEverLook, Delivered, Looked, NotSent, Unusable
+from syncd.core.message import as_text
+from syncd.sinks import Parcel
 
 
 class ConsoleSink:
@@ -18,9 +19,9 @@ class ConsoleSink:
         self._stream = stream
         self._one_at_a_time = threading.Lock()
 
-    def send(self, message: Message, *, delivery_id: str, note: str = "") -> Attempted:  # noqa: ARG002 - the message names it
+    def send(self, parcel: Parcel) -> Attempted:
         """Hand the text to the system, past the stream's own buffer: what is left in that would come again later."""
-        text = as_text(message, note=note) + "\n\n"
+        text = as_text(parcel.message, note=parcel.note) + "\n\n"
         # A terminal that cannot show an emoji gets a question mark, not an exception.
         content = text.encode(self._stream.encoding or "utf-8", "replace")
         written = 0
@@ -33,6 +34,14 @@ class ConsoleSink:
             reason = f"console: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
             return Ambiguous(reason) if written else NotSent(reason)
         return Delivered()
+
+    def look(self, parcel: Parcel) -> Looked:  # noqa: ARG002 - nobody can read a console back
+        """There is no looking."""
+        return CannotEverLook()
+
+    def probe(self, target: str) -> Unusable | None:  # noqa: ARG002
+        """A console is never out of order for good."""
+        return None
 
     def _write(self, content: bytes) -> int:
         try:

@@ -19,11 +19,12 @@ from collections.abc import Sequence
 
 from syncd.core.compose import conditions, designs
 from syncd.core.compose.due import ChangeDue, ConditionDue, Due, Edge
+from syncd.core.compose.items import slug_of
 from syncd.core.compose.notices import condition_summary
-from syncd.core.compose.section import EMOJI, MOST_LINES, Section, merged, names
-from syncd.core.message import Block, Message, Paragraph, bold
+from syncd.core.compose.section import MOST_LINES, Section, merged
+from syncd.core.message import Block, Message, Paragraph, bold, names
 from syncd.core.rules import Severity, rank
-from syncd.core.text import clean, count, moment
+from syncd.core.text import clean, count
 
 __all__ = ["MOST_LINES", "ChangeDue", "ConditionDue", "Due", "Edge", "compose", "condition_summary"]
 
@@ -32,15 +33,25 @@ def compose(due: Sequence[Due], reference: str) -> Message:
     """One message that says everything that is due. `reference` is the delivery's id; `due` is not empty."""
     sections = _sections(due)
     keys = merged(section.keys for section in sections)
-    context = _context(sections, keys, reference)
-    severity = sections[0].severity
-    if len(sections) == 1:
-        (only,) = sections
-        sentence = _sentence(only.title, severity)
-        return Message(only.kind, severity, only.emoji, only.title, sentence, only.blocks, context)
-    blocks = tuple(block for section in sections for block in (_heading(section, keys), *section.blocks))
-    summary = _sentence("; ".join(section.title for section in sections), severity)
-    return Message("digest", severity, "📦", _digest_title(sections, keys), summary, blocks, context)
+    worst, *others = sections
+    if others:
+        kind, emoji, title = "digest", "📦", _digest_title(sections, keys)
+        blocks = tuple(block for section in sections for block in (_heading(section, keys), *section.blocks))
+    else:
+        kind, emoji, title, blocks = worst.kind, worst.emoji, worst.title, worst.blocks
+    titles = "; ".join(section.title for section in sections)
+    return Message(
+        kind=kind,
+        severity=worst.severity,
+        emoji=emoji,
+        title=title,
+        summary=_sentence(titles, worst.severity),
+        blocks=blocks,
+        keys=keys,
+        detected=min(section.at for section in sections),
+        reference=reference,
+        names=_named(due, titles),
+    )
 
 
 def _sections(due: Sequence[Due]) -> Sequence[Section]:
@@ -52,14 +63,10 @@ def _sections(due: Sequence[Due]) -> Sequence[Section]:
     return sorted(found, key=lambda section: rank(section.severity))
 
 
-def _context(sections: Sequence[Section], keys: Sequence[str], reference: str) -> tuple[str, ...]:
-    severity = sections[0].severity
-    return (
-        f"{EMOJI[severity]} {severity}",
-        f"{'key' if len(keys) == 1 else 'keys'} {names(keys)}",
-        f"detected {moment(min(section.at for section in sections))}",
-        reference,
-    )
+def _named(due: Sequence[Due], titles: str) -> tuple[str, ...]:
+    """The slugs that stand in the titles, longest first: one may be the beginning of another."""
+    slugs = {slug_of(one.change) for one in due if isinstance(one, ChangeDue)}
+    return tuple(sorted((slug for slug in slugs if slug in titles), key=len, reverse=True))
 
 
 def _heading(section: Section, keys: Sequence[str]) -> Block:

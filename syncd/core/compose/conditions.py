@@ -11,8 +11,8 @@ from typing import Final
 from syncd.core.canon import Json
 from syncd.core.compose.due import ConditionDue
 from syncd.core.compose.notices import NOTICES, closed_title, opened_title
-from syncd.core.compose.section import MOST_LINES, Section, and_more, merged, names
-from syncd.core.message import Block, Bullets, Paragraph, Quote, Span, bold, code
+from syncd.core.compose.section import MOST_LINES, Section, and_more, merged
+from syncd.core.message import Block, Bullets, Paragraph, Quote, Span, bold, code, names
 from syncd.core.rules import CONDITIONS
 from syncd.core.text import clean, duration, moment
 

@@ -10,8 +10,8 @@ from typing import TypeAlias
 from syncd.core import wording
 from syncd.core.changes import Change
 from syncd.core.compose.due import ChangeDue
-from syncd.core.compose.section import MOST_LINES, Section, and_more, merged, names
-from syncd.core.message import Block, Bullets, Span, code
+from syncd.core.compose.section import MOST_LINES, Section, and_more, merged
+from syncd.core.message import Block, Bullets, Span, code, names
 from syncd.core.rules import rank
 from syncd.core.text import clean
 

@@ -9,8 +9,8 @@ from syncd.core import credits, wording
 from syncd.core.canon import Json
 from syncd.core.compose.examples import start_with
 from syncd.core.compose.items import Item, differ, keys_of, lines, more, section, slug_of
-from syncd.core.compose.section import MOST_LINES, Section, names
-from syncd.core.message import Block, Paragraph, Span, Table, code
+from syncd.core.compose.section import MOST_LINES, Section
+from syncd.core.message import Block, Paragraph, Span, Table, code, names
 from syncd.core.text import count, moment, shown
 
 # Few enough to show how to start with each.

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from syncd.core.canon import Json
-from syncd.core.compose.section import names
-from syncd.core.message import Span, code
+from syncd.core.message import Span, code, names
 from syncd.core.text import clean, count, shown
 
 

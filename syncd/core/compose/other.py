@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from syncd.core.compose.items import Item, count_slugs, keys_of, lines, phrase, phrase_of_model, section, slug_of
-from syncd.core.compose.section import EMOJI, Section
+from syncd.core.compose.section import Section
+from syncd.core.message import EMOJI
 from syncd.core.text import count
 
 

@@ -10,8 +10,8 @@ from syncd.core import wording
 from syncd.core.canon import MISSING
 from syncd.core.changes import Change
 from syncd.core.compose.items import Item, Saying, lines, phrase, phrase_of_model, section, slug_of
-from syncd.core.compose.section import EMOJI, MOST_LINES, Section
-from syncd.core.message import Block, Code, Paragraph, Span, bold, code
+from syncd.core.compose.section import MOST_LINES, Section
+from syncd.core.message import EMOJI, Block, Code, Paragraph, Span, bold, code
 from syncd.core.rules import Severity
 from syncd.core.text import count, number, shown
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -10,13 +10,9 @@ from typing import Final
 
 from syncd.core.message import Block, Paragraph, Span, code
 from syncd.core.rules import Severity
-from syncd.core.text import clean, number
+from syncd.core.text import number
 
 MOST_LINES: Final = 25
-# So many names stand in one line.
-_MOST_NAMES: Final = 4
-
-EMOJI: Final[Mapping[Severity, str]] = {"breaking": "🔴", "risky": "🟠", "additive": "🟢", "informational": "⚪"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +32,6 @@ class Section:
 def merged(keys: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     """Every key once, in the order in which they first come."""
     return tuple(dict.fromkeys(chain.from_iterable(keys)))
-
-
-def names(keys: Sequence[str]) -> str:
-    """A few names, and how many more."""
-    named = ", ".join(clean(key, 64) for key in keys[:_MOST_NAMES])
-    rest = len(keys) - _MOST_NAMES
-    return (named or "(none)") + (f" and {number(rest)} more" if rest > 0 else "")
 
 
 def and_more(total: int, command: str) -> list[Block]:
