@@ -27,7 +27,8 @@ from syncd.core.wire import Answer, NoAnswer, Request
 from syncd.providers import vivix
 from syncd.providers.vivix import Known
 from syncd.store import Store
-from syncd.store.poll import Attempt, KeyTransaction
+from syncd.store.poll import KeyTransaction
+from syncd.store.runs import Attempt
 
 Fetch = Callable[[Request], Answer | NoAnswer]
 

@@ -214,6 +214,8 @@ def test_what_may_have_arrived_is_sent_again_and_says_so(mail: Mail):
     mail.change_price(11)
     outbox = mail.outbox()
     assert [sent.state for sent in outbox.step()] == ["unknown"]
+    assert outbox.step() == []
+    mail.clock.advance(minutes=10)
     assert [sent.state for sent in outbox.step()] == ["sent"]
     assert [(identity, note) for identity, _, note in mail.console.seen] == [("dlv_001", ""), ("dlv_001", MAY_REPEAT)]
 
@@ -259,6 +261,7 @@ def test_a_bug_in_one_sink_keeps_no_other_destination_from_hearing(two: Mail):
     assert by_destination["slack:#vivix"].state == "sent"
     assert by_destination["console"].state == "unknown"
     assert by_destination["console"].error == "RuntimeError in the sink: boom"
+    two.clock.advance(minutes=10)
     outbox.step()
     assert [note for _, _, note in two.console.seen] == ["", MAY_REPEAT]
 
@@ -385,6 +388,42 @@ def test_a_condition_names_only_keys_that_the_destination_may_see(migrated_url: 
     assert "our-key" in both
     assert "their-key" in both
     watch.close()
+
+
+def test_a_keys_own_condition_names_it_although_the_routes_have_changed(mail: Mail):
+    mail.watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+    others = Route("others", "console", keys=("other-*",))
+    mail.watch.poller.judgement = replace(mail.watch.poller.judgement, routes=(others,))
+    mail.outbox().step()
+    mail.watch.answer("prod", listing(A))
+    mail.outbox().step()
+    assert [title for _, title, _ in mail.console.seen] == ["Key prod is rejected (401)", "Key prod works again"]
+
+
+def test_a_keys_own_condition_names_it_although_it_has_left_the_configuration(mail: Mail):
+    mail.watch.add("other")
+    mail.watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+    mail.watch.retire("prod")
+    mail.outbox().step()
+    mail.clock.advance(minutes=10)
+    assert mail.outbox().step() == []
+    assert [title for _, title, _ in mail.console.seen] == ["Key prod is rejected (401)"]
+    assert "prod" in as_text(mail.console.messages[0])
+
+
+def test_conditions_are_read_at_once_however_many_are_due(mail: Mail):
+    names = [f"key-{number:02}" for number in range(12)]
+    for name in names:
+        mail.watch.answer(name, refusal("KEY_REVOKED"), status=401)
+    mail.watch.answer(names[0], listing(A))  # both edges of one are due
+    asked: list[str] = []
+    writer = mail.watch.store._writer
+    sa.event.listen(writer, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    mail.outbox().step()
+    assert sum("FROM conditions" in statement for statement in asked) == 1
+    text = as_text(mail.console.messages[0])
+    assert "12 keys are rejected (401)" in text
+    assert "Key key-00 works again" in text
 
 
 def test_both_edges_of_a_condition_are_delivered(mail: Mail):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 # Those that fit: there are no downgrades, so nothing can go down and up again.
 from pytest_alembic.tests import (  # noqa: F401  pytest collects what is imported
@@ -121,6 +124,48 @@ def test_a_revision_that_does_not_exist_is_refused(database_url: str, unknown: s
     with pytest.raises(StoreError, match=r"there is no schema revision .*; known: 0001"):
         schema.migrate(database_url, unknown)
     assert tables(database_url) == set()
+
+
+def alembics_line() -> list[str]:
+    """Every revision as Alembic reads them, oldest first."""
+    scripts = ScriptDirectory.from_config(schema.alembic_config())
+    return [script.revision for script in scripts.walk_revisions()][::-1]
+
+
+def test_the_revisions_are_those_of_alembic_in_its_order():
+    assert schema.revisions() == alembics_line()
+    assert schema.head() == alembics_line()[-1]
+
+
+def test_every_migrations_file_name_begins_with_its_revision():
+    files = sorted((schema.folder() / "versions").glob("*.py"))
+    scripts = ScriptDirectory.from_config(schema.alembic_config())
+    by_file = {Path(script.path).name: script.revision for script in scripts.walk_revisions()}
+    assert by_file.keys() == {file.name for file in files}
+    assert [name.partition("_")[0] for name in by_file] == list(by_file.values())
+
+
+def test_ten_revisions_are_in_alembics_order_too(scripts: Path):
+    for number in range(2, 12):
+        add_revision(scripts, "pass", number)
+    (scripts / "versions" / "0012_notes.txt").touch()
+    assert schema.revisions() == alembics_line()
+    assert len(schema.revisions()) == 11
+
+
+def test_who_only_reads_need_not_load_alembic(migrated_sqlite: Path):
+    code = "import sys; from syncd.store import Store; Store(sys.argv[1]).open(); print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, sqlite_url(migrated_sqlite)], capture_output=True, check=True)
+    assert done.stdout == b"False\n"
+
+
+def test_a_database_whose_revision_was_never_written_has_no_schema(database_url: str):
+    execute(database_url, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    store = Store(database_url)
+    with pytest.raises(SchemaMismatch, match="has no syncd schema yet"):
+        store.open()
+    store.close()
+    assert schema.migrate(database_url) == schema.Migrated(None, schema.head())
 
 
 def test_a_newer_schema_is_refused_by_all_and_left_alone(migrated_url: str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -261,6 +263,105 @@ def test_databases_do_not_share_a_lock(postgres: Postgres):
         lock.held(postgres.url(two)),
     ):
         pass
+
+
+def test_whoever_holds_the_lock_can_ask_whether_it_still_does(database_url: str):
+    with lock.held(database_url) as confirm:
+        for _ in range(3):
+            confirm()
+        with pytest.raises(LockHeld), lock.held(database_url):
+            pass
+
+
+def lock_holder(admin: psycopg.Connection[tuple[int]]) -> int | None:
+    """The server's process whose session has the lock."""
+    row = admin.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted").fetchone()
+    return None if row is None else row[0]
+
+
+def end_session(admin: psycopg.Connection[tuple[int]]) -> int:
+    """As a restart of the server does; returns when it is over."""
+    holder = lock_holder(admin)
+    assert holder is not None
+    admin.execute("SELECT pg_terminate_backend(%s, 10000)", (holder,))
+    return holder
+
+
+def test_a_lock_whose_connection_ended_is_taken_again(postgres: Postgres):
+    with postgres.database() as name, postgres.connect("postgres") as admin:
+        with lock.held(postgres.url(name)) as confirm:
+            for _ in range(3):
+                before = end_session(admin)
+                assert lock_holder(admin) is None
+                confirm()
+                assert lock_holder(admin) not in (None, before)
+            with pytest.raises(LockHeld), lock.held(postgres.url(name)):
+                pass
+        assert lock_holder(admin) is None
+
+
+def test_a_lock_that_another_took_meanwhile_is_lost_until_that_one_ends(postgres: Postgres):
+    with (
+        postgres.database() as name,
+        postgres.connect("postgres") as admin,
+        lock.held(postgres.url(name)) as confirm,
+    ):
+        end_session(admin)
+        with lock.held(postgres.url(name)) as theirs:
+            for _ in range(2):
+                with pytest.raises(LockHeld, match="another syncd process works on"):
+                    confirm()
+            theirs()
+        confirm()
+        assert lock_holder(admin) is not None
+
+
+def test_while_the_server_is_away_nothing_is_known_of_the_lock(postgres: Postgres):
+    with postgres.database() as name, postgres.connect("postgres") as admin:
+        with lock.held(postgres.url(name)) as confirm:
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            end_session(admin)
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable, match="not currently accepting connections"):
+                    confirm()
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            confirm()
+            assert lock_holder(admin) is not None
+            end_session(admin)
+        # Leaving with a connection that ended is no error either.
+        assert lock_holder(admin) is None
+
+
+def test_a_connection_that_broke_unnoticed_by_the_server_is_not_another_process(postgres: Postgres):
+    with postgres.database() as name, lock.held(postgres.url(name)) as confirm:
+        with unplugged(confirm):
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable, match="a broken connection still holds the process lock"):
+                    confirm()
+        for _ in range(100):  # the server notices a moment later
+            try:
+                confirm()
+            except StoreUnavailable:
+                threading.Event().wait(0.05)
+            else:
+                return
+    pytest.fail("the lock was never taken again")
+
+
+@contextmanager
+def unplugged(confirm: lock.Confirm) -> Iterator[None]:
+    """The lock's connection is dead at this end, and alive as far as the server can see."""
+    connection = confirm.__self__._connection  # type: ignore[attr-defined]
+    number = connection.connection.driver_connection.pgconn.socket
+    kept = os.dup(number)
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    os.dup2(ours.fileno(), number)
+    ours.close()
+    try:
+        yield
+    finally:
+        os.close(kept)
 
 
 def test_reading_needs_no_lock(watch: Watch):

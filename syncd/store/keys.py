@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, case, insert, select, update
 
 from syncd.core.canon import dumps
 from syncd.core.routing import KeyFacts
+from syncd.store import conditions
+from syncd.store.statements import chunks
 from syncd.store.tables import api_keys, polls
 
 
@@ -25,16 +27,19 @@ class KeySchedule:
 
 def register(connection: Connection, keys: Iterable[KeyFacts], now: datetime) -> None:
     """Make `api_keys` agree with the configuration: new keys added, missing ones retired, a changed secret noted."""
-    stored = {row["name"]: row for row in connection.execute(select(api_keys)).mappings()}
+    rows = connection.execute(select(api_keys).order_by(api_keys.c.id)).mappings()
+    stored = {row["name"]: row for row in rows}
     named = {key.name: key for key in keys}
     for name, key in named.items():
         if name not in stored:
             connection.execute(insert(api_keys).values(**_new(key, now)))
         elif changed := _changed(stored[name], key, now):
             connection.execute(update(api_keys).where(api_keys.c.name == name).values(**changed))
-    for name in stored.keys() - named.keys():
-        if stored[name]["retired_at"] is None:
-            connection.execute(update(api_keys).where(api_keys.c.name == name).values(retired_at=now))
+    _retire(connection, [name for name, row in stored.items() if name not in named and row["retired_at"] is None], now)
+    # A key that is asked elsewhere has left the outages of its old address.
+    conditions.retire(
+        connection, [n for n, key in named.items() if stored.get(n, _wanted(key))["base_url"] != key.base_url], now
+    )
 
 
 def _wanted(key: KeyFacts) -> dict[str, Any]:
@@ -54,6 +59,16 @@ def _new(key: KeyFacts, now: datetime) -> dict[str, Any]:
 def _changed(stored: RowMapping, key: KeyFacts, now: datetime) -> dict[str, Any]:
     changed = {name: value for name, value in _wanted(key).items() if stored[name] != value}
     return {**changed, "rotated_at": now} if "fingerprint" in changed else changed
+
+
+def _retire(connection: Connection, names: Sequence[str], now: datetime) -> None:
+    """Keys leave with their conditions closed: one that comes back is judged by its next polls, not by its last."""
+    known = case((api_keys.c.snapshot_id.is_(None), "new"), else_="ok")
+    # The keys before the conditions, as a poll locks them.
+    for part in chunks(names):
+        leaving = update(api_keys).where(api_keys.c.name.in_(part))
+        connection.execute(leaving.values(retired_at=now, state=known, state_since=now, failures=0))
+    conditions.retire(connection, names, now)
 
 
 def schedules(connection: Connection) -> dict[str, KeySchedule]:

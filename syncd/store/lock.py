@@ -9,14 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from syncd.errors import LockHeld, StoreUnavailable
+from syncd.errors import LockHeld, StoreError, StoreUnavailable
 from syncd.store import engine
 
 # "syncd" in ASCII: the number by which PostgreSQL knows the lock, within one database.
@@ -62,37 +62,78 @@ def _advisory(url: str) -> Iterator[Confirm]:
     writer = engine.writer(url)
     try:
         lock = _AdvisoryLock(writer, engine.shown_url(url))
-        yield lock.confirm
+        lock.confirm()
+        try:
+            yield lock.confirm
+        finally:
+            lock.give_back()
     finally:
         writer.dispose()
 
 
+# Who holds the lock: PostgreSQL shows the number in two halves.
+_HOLDER: Final = """
+    SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database AND datname = current_database()
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND (classid::bigint << 32) + objid::bigint = :key
+"""
+
+
 class _AdvisoryLock:
-    """The lock and the one connection that holds it."""
+    """The lock and the one connection that holds it, which is absent until the first `confirm` and while it is lost."""
 
     def __init__(self, writer: Engine, where: str) -> None:
         self._writer = writer
         self._where = where
-        self._connection = self._take()
+        self._connection: Connection | None = None
+        self._backend: int | None = None
 
     def confirm(self) -> None:
         """See `Confirm`."""
+        if not self._alive():
+            self._forget()
+            self._take()
+
+    def give_back(self) -> None:
+        """Unlock now, and not when PostgreSQL notices that the connection has ended."""
+        if self._connection is not None:
+            with suppress(DBAPIError):  # one that broke has nothing to give back
+                self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_KEY})
+        self._forget()
+
+    def _alive(self) -> bool:
+        if self._connection is None:
+            return False
         try:
             self._connection.execute(text("SELECT 1"))
             self._connection.rollback()
         except DBAPIError:
-            self._connection.invalidate()
-            self._connection.close()
-            self._connection = self._take()
+            return False
+        return True
 
-    def _take(self) -> Connection:
-        with engine.faults(self._where):
-            connection = self._writer.connect()
+    def _forget(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()  # so that no pool keeps it: what it holds goes with it
+            self._connection.close()
+            self._connection = None
+
+    def _take(self) -> None:
+        with engine.faults(self._where), ExitStack() as undo:
+            connection = undo.enter_context(self._writer.connect())
             if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}):
-                connection.close()
-                raise _held(self._where, "")
+                raise self._refused(connection)
+            self._backend = connection.scalar(text("SELECT pg_backend_pid()"))
             connection.commit()  # a session lock outlives its transaction
-            return connection
+            self._connection = connection
+            undo.pop_all()
+
+    def _refused(self, connection: Connection) -> StoreError:
+        """Our own broken connection may hold the lock until PostgreSQL notices that nobody is at its other end."""
+        if self._backend is not None and self._backend == connection.scalar(text(_HOLDER), {"key": ADVISORY_KEY}):
+            return StoreUnavailable(
+                f"database {self._where}: a broken connection still holds the process lock",
+                "PostgreSQL lets go of it by itself; syncd asks again",
+            )
+        return _held(self._where, "")
 
 
 def _held(database: str, who: str) -> LockHeld:

@@ -6,7 +6,7 @@ A destination has at most one unsettled delivery; a unique index holds the rule.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,10 +14,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, insert, literal, or_, select, update
 
 from syncd.core import message as messages
+from syncd.core.canon import Json
 from syncd.core.compose import ChangeDue, ConditionDue, Due
 from syncd.core.delivery import DeliveryState, Settlement
 from syncd.core.message import Message
-from syncd.store.poll import change_of
+from syncd.store.change_rows import change_of
+from syncd.store.statements import chunks
 from syncd.store.tables import announcements, api_keys, attempts, changes, conditions, deliveries, destinations
 from syncd.store.types import Utc
 
@@ -128,26 +130,28 @@ class OutboxTransaction:
         return sorted(found, key=lambda one: one.announcement)
 
     def _changes(self, wanted: dict[int, int]) -> Iterable[ChangeDue]:
-        ids = list(wanted)
-        for start in range(0, len(ids), 500):
+        for part in chunks(wanted):
             query = (
                 select(changes, api_keys.c.name.label("key_name"))
                 .join(api_keys, api_keys.c.id == changes.c.key_id)
-                .where(changes.c.id.in_(ids[start : start + 500]))
+                .where(changes.c.id.in_(part))
             )
             for row in self._connection.execute(query):
                 yield ChangeDue(wanted[row.id], row.key_name, row.detected_at, change_of(row))
 
     def _conditions(
-        self, rows: Iterable[Row[*tuple[Any, ...]]], visible: Callable[[str], bool]
+        self, rows: Sequence[Row[*tuple[Any, ...]]], visible: Callable[[str], bool]
     ) -> Iterable[ConditionDue]:
+        stored: dict[int, Row[Any]] = {}
+        for part in chunks({row.condition_id for row in rows}):
+            query = select(conditions).where(conditions.c.id.in_(part))
+            stored.update({one.id: one for one in self._connection.execute(query)})
         for row in rows:
-            one = self._connection.execute(select(conditions).where(conditions.c.id == row.condition_id)).one()
+            one = stored[row.condition_id]
             detail = json.loads(one.detail)
-            named = dict.fromkeys([*detail.get("keys", {}), *detail.get("recovered", [])])
+            keys = tuple(_named(one.subject, detail, visible))
             at = one.closed_at if row.edge == "closed" and one.closed_at is not None else one.opened_at
-            seen = tuple(key for key in named if visible(key))
-            yield ConditionDue(row.announcement, seen, at, one.kind, row.edge, one.subject, one.opened_at, detail)
+            yield ConditionDue(row.announcement, keys, at, one.kind, row.edge, one.subject, one.opened_at, detail)
 
     def open(self, delivery: Delivery, told: Iterable[int], changes_told: int, now: datetime) -> None:
         """Write a new delivery in state `sending`, and the announcements with it. Commit before touching a socket."""
@@ -165,13 +169,8 @@ class OutboxTransaction:
             "attempts": 1,
         }
         self._connection.execute(insert(deliveries).values(**row))
-        ids = list(told)
-        for start in range(0, len(ids), 500):
-            taken = (
-                update(announcements)
-                .where(announcements.c.id.in_(ids[start : start + 500]))
-                .values(delivery_id=delivery.id)
-            )
+        for part in chunks(told):
+            taken = update(announcements).where(announcements.c.id.in_(part)).values(delivery_id=delivery.id)
             self._connection.execute(taken)
 
     def again(self, delivery: Delivery, now: datetime) -> bool:
@@ -228,3 +227,14 @@ class OutboxTransaction:
         waiting = select(func.min(deliveries.c.retry_at)).where(deliveries.c.state.in_(("retry", "unknown")))
         moments = [self._connection.scalar(queued), self._connection.scalar(waiting)]
         return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _named(subject: str, detail: Mapping[str, Json], visible: Callable[[str], bool]) -> Iterable[str]:
+    """The keys to name: of a condition that keys share, those the destination may read of.
+
+    A key's own condition names its key. It was routed there with it, whatever the configuration says by now.
+    """
+    kind, _, name = subject.partition(":")
+    if kind == "key":
+        return (name,)
+    return filter(visible, dict.fromkeys([*detail.get("keys", {}), *detail.get("recovered", [])]))

@@ -49,7 +49,7 @@ def alembic_config() -> AlembicConfig:
 
 
 def revisions() -> list[str]:
-    """Every revision this program knows, oldest first: each migration's file begins with its own, and they are a line."""
+    """Every revision this program knows, oldest first: they are a line, and each file's name begins with its own."""
     return [path.name.partition("_")[0] for path in sorted((folder() / "versions").glob("[0-9]*_*.py"))]
 
 

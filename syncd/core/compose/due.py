@@ -27,7 +27,7 @@ class ChangeDue:
 class ConditionDue:
     """An edge of a condition that a destination is to be told of.
 
-    `keys` are those that the condition names and the destination may see.
+    `keys` are those that the condition names and the destination may see; a key's own condition always names it.
     """
 
     announcement: int

@@ -1,0 +1,109 @@
+"""Who is told of what: announcements as rows, the destinations they go to, and what a destination was told before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from syncd.core import credits
+from syncd.core.canon import decode
+from syncd.core.credits import Band
+from syncd.core.routing import Announcement
+from syncd.store.statements import chunks, insert_if_new
+from syncd.store.tables import announcements, changes, destinations
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An announcement with what it announces: a change, or an edge of a condition."""
+
+    announcement: Announcement
+    at: datetime
+    change: int | None = None
+    condition: int | None = None
+    edge: str | None = None
+
+
+def write(connection: Connection, told: Sequence[Told]) -> None:
+    """Queue them, each for its destination. What was announced there before is not announced again."""
+    ids = _destination_ids(connection, {one.announcement.destination for one in told})
+    if rows := [_row(one, ids[one.announcement.destination]) for one in told]:
+        connection.execute(insert_if_new(connection, announcements), rows)
+
+
+def _row(one: Told, destination: int) -> dict[str, Any]:
+    return {
+        "change_id": one.change,
+        "condition_id": one.condition,
+        "edge": one.edge,
+        "destination_id": destination,
+        "route": one.announcement.route,
+        "created_at": one.at,
+        "not_before": one.announcement.not_before,
+        "state": one.announcement.state,
+    }
+
+
+def _destination_ids(connection: Connection, specs: Iterable[str]) -> dict[str, int]:
+    """The destinations' ids; each is written down the first time something is to go there."""
+    wanted = sorted(specs)  # in one order: on PostgreSQL two keys that write the same ones wait for each other
+    known = _known_destinations(connection, wanted)
+    if new := [{"spec": spec} for spec in wanted if spec not in known]:
+        connection.execute(insert_if_new(connection, destinations), new)
+        known = _known_destinations(connection, wanted)
+    return known
+
+
+def _known_destinations(connection: Connection, specs: Iterable[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in chunks(specs):
+        query = select(destinations.c.spec, destinations.c.id).where(destinations.c.spec.in_(part))
+        found.update({row.spec: row.id for row in connection.execute(query)})
+    return found
+
+
+def of_openings(connection: Connection, conditions: Iterable[int]) -> dict[int, list[tuple[str, str]]]:
+    """Of each condition, where its opening was announced, and under which route."""
+    found: dict[int, list[tuple[str, str]]] = {}
+    for part in chunks(conditions):
+        query = (
+            select(announcements.c.condition_id, destinations.c.spec, announcements.c.route)
+            .join(destinations, destinations.c.id == announcements.c.destination_id)
+            .where(announcements.c.condition_id.in_(part), announcements.c.edge == "opened")
+            .order_by(announcements.c.id)
+        )
+        for row in connection.execute(query):
+            found.setdefault(row.condition_id, []).append((row.spec, row.route))
+    return found
+
+
+def told_band(connection: Connection, key: int, slug: str, destination: str) -> Band | None:
+    """The band this destination knows: the last one told, else the one before the first step it was not told of."""
+    of_price = _of_price(key, slug, destination)
+    told = of_price.where(announcements.c.state != "below_threshold").order_by(changes.c.id.desc()).limit(1)
+    if (row := connection.execute(told).one_or_none()) is not None:
+        return _band(row.new)
+    untold = connection.execute(of_price.order_by(changes.c.id).limit(1)).one_or_none()
+    return None if untold is None else _band(untold.old)
+
+
+def _of_price(key: int, slug: str, destination: str) -> Select[Any]:
+    return (
+        select(changes.c.new, changes.c.old)
+        .join(announcements, announcements.c.change_id == changes.c.id)
+        .join(destinations, destinations.c.id == announcements.c.destination_id)
+        .where(
+            changes.c.key_id == key,
+            changes.c.slug == slug,
+            changes.c.kind.startswith("credits.band."),
+            destinations.c.spec == destination,
+        )
+    )
+
+
+def _band(text: str | None) -> Band:
+    return credits.read_band(None if text is None else decode(text).value)

@@ -1,0 +1,102 @@
+"""A key's changes as rows: written, held until they are certain, read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from syncd.core.canon import MISSING, Json, Missing, decode, dumps
+from syncd.core.changes import Change
+from syncd.core.judge import ChangeState, Held, HoldStep, NewChange
+from syncd.core.wording import summary
+from syncd.store.announcements import Told
+from syncd.store.statements import chunks
+from syncd.store.tables import changes
+
+
+def write(
+    connection: Connection, key: int, news: Sequence[NewChange], snapshot: int | None, observed: datetime
+) -> list[Told]:
+    """Store the changes that the snapshot brought, and say who is to be told of which."""
+    if not news:
+        return []
+    returning = insert(changes).returning(changes.c.id, sort_by_parameter_order=True)
+    found = {"key_id": key, "snapshot_id": snapshot, "detected_at": observed}
+    ids = connection.scalars(returning, [{**found, **_row(new)} for new in news])
+    written = zip(news, ids, strict=True)
+    return [Told(one, observed, change=id_) for new, id_ in written for one in new.announcements]
+
+
+def held(connection: Connection, key: int) -> tuple[Held, ...]:
+    """The key's removals that wait for confirmation, in the order in which they were found."""
+    query = select(changes).where(changes.c.key_id == key, changes.c.state == "held").order_by(changes.c.id)
+    return tuple(Held(row.id, change_of(row), row.held_polls, row.detected_at) for row in connection.execute(query))
+
+
+def step(connection: Connection, steps: Sequence[HoldStep], observed: datetime) -> list[Told]:
+    """Take held removals a step further, and say who is to be told of those that are confirmed."""
+    alike: dict[tuple[ChangeState, int], list[int]] = {}
+    for one in steps:
+        alike.setdefault((one.state, one.polls), []).append(one.id)
+    for (state, polls), ids in alike.items():
+        values = {"state": state, "held_polls": polls, "settled_at": None if state == "held" else observed}
+        for part in chunks(ids):
+            waiting = update(changes).where(changes.c.id.in_(part), changes.c.state == "held")
+            connection.execute(waiting.values(**values))
+    return [Told(told, observed, change=one.id) for one in steps for told in one.announcements]
+
+
+# --- change <-> row ------------------------------------------------------------------------------------------------
+
+
+def _row(new: NewChange) -> dict[str, Any]:
+    change = new.change
+    return {
+        "kind": change.kind,
+        "severity": change.severity,
+        "slug": change.slug,
+        "category": change.category,
+        "path": change.pointer,
+        "old": _text(change.before),
+        "new": _text(change.after),
+        "decided": change.decided,
+        "witness": None if change.witness is None else dumps(change.witness),
+        "affects": "[]",
+        "summary": summary(change),
+        "detail": dumps(dict(change.detail)),
+        "fingerprint": change.fingerprint,
+        "state": new.state,
+        "held_polls": 1 if new.state == "held" else 0,
+        "settled_at": None,
+    }
+
+
+def change_of(row: Row[Any]) -> Change:
+    """The change as it was when it was stored (its operations are not kept)."""
+    return Change(
+        kind=row.kind,
+        path=tuple(_path(row.path)),
+        severity=row.severity,
+        before=_value(row.old),
+        after=_value(row.new),
+        slug=row.slug,
+        category=row.category,
+        decided=bool(row.decided),
+        witness=None if row.witness is None else decode(row.witness).value,
+        detail=decode(row.detail).value,
+    )
+
+
+def _path(pointer: str) -> Iterable[str]:
+    return (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+
+
+def _text(value: Json | Missing) -> str | None:
+    return None if value is MISSING else dumps(value)
+
+
+def _value(text: str | None) -> Json | Missing:
+    return MISSING if text is None else decode(text).value

@@ -1,0 +1,88 @@
+"""Conditions as rows: those that are open, one that opens, one that learns something or closes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select, true, update
+
+from syncd.core.canon import dumps
+from syncd.core.judge import ConditionEdit, OpenCondition, Opening, retired
+from syncd.core.rules import CONDITIONS
+from syncd.store import announcements
+from syncd.store.announcements import Told
+from syncd.store.statements import inserted
+from syncd.store.tables import conditions
+from syncd.store.types import Utc
+
+# The first half of PostgreSQL's name for the lock on an address, next to a hash of the address. "sync" in ASCII.
+ADDRESS_LOCK: Final = 0x73796E63
+
+
+def lock_address(connection: Connection, base_url: str) -> None:
+    """One failed poll at an address at a time: two could each open the same condition. SQLite has one writer."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(ADDRESS_LOCK, func.hashtext(base_url))))
+
+
+def open_for(connection: Connection, key: int, base_url: str) -> tuple[OpenCondition, ...]:
+    """The open conditions of the key and those of its address, which stay locked until the transaction ends."""
+    return _open(connection, or_(conditions.c.key_id == key, conditions.c.subject == f"url:{base_url}"))
+
+
+def _open(connection: Connection, which: ColumnElement[bool]) -> tuple[OpenCondition, ...]:
+    # In one order: on PostgreSQL two keys that lock the same ones wait for each other.
+    query = select(conditions).where(conditions.c.closed_at.is_(None), which).order_by(conditions.c.id)
+    rows = connection.execute(query.with_for_update()).all()
+    told = announcements.of_openings(connection, [row.id for row in rows])
+    return tuple(
+        OpenCondition(row.id, row.kind, row.subject, row.opened_at, json.loads(row.detail), tuple(told.get(row.id, ())))
+        for row in rows
+    )
+
+
+def write_opening(connection: Connection, key: int, opening: Opening, now: datetime) -> list[Told]:
+    """A condition opens; say who is to be told. `key` is the one whose poll opens it."""
+    row = {
+        "kind": opening.kind,
+        "subject": opening.subject,
+        "key_id": key if opening.subject.startswith("key:") else None,
+        "severity": CONDITIONS[opening.kind],
+        "opened_at": now,
+        "detail": dumps(dict(opening.detail)),
+    }
+    opened = inserted(connection, conditions, row)
+    return [Told(one, now, condition=opened, edge="opened") for one in opening.announcements]
+
+
+def write_edit(connection: Connection, edit: ConditionEdit, now: datetime) -> list[Told]:
+    """An open condition learns something, or closes; say who is to be told."""
+    values: dict[str, Any] = {"detail": dumps(dict(edit.detail))}
+    if edit.closed:
+        # Never before it opened, even if the clock was set back.
+        opened = conditions.c.opened_at
+        values["closed_at"] = case((opened > now, opened), else_=literal(now, Utc()))
+    connection.execute(update(conditions).where(conditions.c.id == edit.id).values(**values))
+    edge = "closed" if edit.closed else "opened"
+    return [Told(one, now, condition=edit.id, edge=edge) for one in edit.announcements]
+
+
+def retire(connection: Connection, keys: Sequence[str], now: datetime) -> None:
+    """Keys have left the configuration: none of them holds a condition open any more, and nobody is told."""
+    if not keys:
+        return
+    for condition in _open(connection, true()):
+        for edit in _retirements(condition, keys):
+            write_edit(connection, edit, now)
+
+
+def _retirements(condition: OpenCondition, keys: Iterable[str]) -> Iterable[ConditionEdit]:
+    """One key after the other, each edit upon the one before."""
+    for key in keys:
+        if (edit := retired(condition, key)) is not None:
+            yield edit
+            condition = replace(condition, detail=edit.detail)
