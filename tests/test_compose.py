@@ -543,7 +543,7 @@ def test_a_note_stands_under_the_title():
 
 def test_wide_characters_keep_a_table_aligned():
     table = Table(("Model", "Type"), (("日本", "x"), ("abc", "y")))
-    lines = as_text(Message("k", "risky", "!", "t", "s", (table,), ("c",))).splitlines()
+    lines = as_text(Message("k", "risky", "!", "t", "s", (table,), ("prod",), NOW, "dlv_1")).splitlines()
     assert lines[2:5] == ["   Model   Type", "   日本    x", "   abc     y"]
 
 
@@ -555,7 +555,7 @@ def test_every_block_survives_storage():
         Code(("x", "y")),
         Quote("q 日本 😀"),
     )
-    message = Message("kind", "breaking", "🔴", "t", "s", blocks, ("a", "b"))
+    message = Message("kind", "breaking", "🔴", "t", "s", blocks, ("a", "b"), NOW, "dlv_1", ("x",))
     assert decode(encode(message)) == message
 
 

@@ -47,7 +47,7 @@ def compose(due: Sequence[Due], reference: str) -> Message:
         title=title,
         summary=_sentence(titles, worst.severity),
         blocks=blocks,
-        keys=keys,
+        keys=tuple(clean(key, 64) for key in keys),
         detected=min(section.at for section in sections),
         reference=reference,
         names=_named(due, titles),
