@@ -62,7 +62,7 @@ def wan(band: Any = None, **params: Any) -> Model:
 
 def condition(kind: str, *keys: str, edge: Edge = "opened", subject: str = "key:prod", **detail: Any) -> ConditionDue:
     at = NOW + timedelta(hours=3, minutes=12) if edge == "closed" else NOW
-    return ConditionDue(1, keys or ("prod",), at, kind, edge, subject, NOW, detail)
+    return ConditionDue(1, 1, keys or ("prod",), at, kind, edge, subject, NOW, detail)
 
 
 def text(due: Sequence[Due]) -> str:

@@ -21,12 +21,13 @@ from structlog.testing import capture_logs
 
 from syncd.app import App, build, utc_now
 from syncd.config import Config, Database, Key, Rules, Schedule, Vendor
-from syncd.core.delivery import Attempted, Delivered, NotSent
-from syncd.core.message import Message, as_text
+from syncd.core.delivery import Attempted, CannotEverLook, Delivered, Looked, NotSent, Unusable
+from syncd.core.message import as_text
 from syncd.core.routing import Route
 from syncd.core.secret import Secret
 from syncd.demo.vendor import Account, Reply, RequestSeen, SimulatedVendor, listing, made_up_models, sample_models
 from syncd.service import LOOK_AGAIN, HashedPhase, Service, first_run, next_point, phase
+from syncd.sinks import Parcel
 from syncd.store import engine, queries
 from syncd.store.keys import KeySchedule
 from tests import hostile
@@ -124,13 +125,19 @@ class Recorder:
         self.times: list[datetime] = []
         self.instead: Callable[[], Attempted | None] = lambda: None
 
-    def send(self, message: Message, *, delivery_id: str, note: str = "") -> Attempted:
+    def send(self, parcel: Parcel) -> Attempted:
         other = self.instead()
         if other is not None:
             return other
         self.times.append(utc_now())
-        self.texts.append(as_text(message, note=note))
+        self.texts.append(as_text(parcel.message, note=parcel.note))
         return Delivered()
+
+    def look(self, parcel: Parcel) -> Looked:
+        return CannotEverLook()
+
+    def probe(self, target: str) -> Unusable | None:
+        return None
 
 
 @pytest.fixture

@@ -158,7 +158,8 @@ def settle(attempted: Attempted, attempts: int, rung: Rung, now: datetime, chanc
         case Refused(part, reason):
             return _plainer(part, reason, rung, now)
         case Unusable(_, reason):
-            return Settlement("retry", now + PROBE_EVERY, error=reason, rung=rung, unusable=True)
+            again = now + PROBE_EVERY
+            return Settlement("retry", again, error=reason, rung=rung, frozen_until=again, unusable=True)
         case Impossible(reason):
             return Settlement("dead", error=reason, rung=rung)
     assert_never(attempted)
@@ -181,7 +182,7 @@ def settle_look(looked: Looked, looks: int, rung: Rung, now: datetime, error: st
         case Found(reference):
             return Settlement("sent", reference=reference, rung=rung)
         case NotFound() if looks + 1 >= LOOKS:
-            return Settlement("retry", now, error=error, rung=rung)
+            return Settlement("retry", now, error=error, rung=rung, looks=LOOKS)
         case NotFound():
             return Settlement("unknown", now + BETWEEN_LOOKS, error=error, rung=rung, looks=looks + 1)
         case CannotLook(reason):

@@ -11,12 +11,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from syncd.core import message as messages
 from syncd.core.canon import Json
 from syncd.core.compose import ChangeDue, ConditionDue, Due
-from syncd.core.delivery import DeliveryState, Settlement
+from syncd.core.delivery import DeliveryState, Rung, Settlement
 from syncd.core.message import Message
 from syncd.store.change_rows import change_of
 from syncd.store.statements import chunks
@@ -28,17 +41,29 @@ UNSETTLED = ("sending", "retry", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where alerts go: `spec` as the route names it."""
+    """Where alerts go: `spec` as the route names it, its scheme first. `broken` tells that it is out of order."""
 
     id: int
     spec: str
+    broken: bool = False
+
+    @property
+    def scheme(self) -> str:
+        """Which kind of sink sends there."""
+        return self.spec.partition(":")[0]
+
+    @property
+    def target(self) -> str:
+        """What the sink needs to know of it."""
+        return self.spec.partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A message on its way. `attempts` counts those begun; `state` is as it was when it was read.
 
-    `may_have_arrived` tells that of one of its attempts nobody knows how it ended.
+    `may_have_arrived` tells that of one of its attempts nobody knows how it ended, `looks` how often it was then looked
+    for in vain. `thread` is the sink's own reference of the message it answers. `started` is of its last attempt.
     """
 
     id: str
@@ -46,7 +71,13 @@ class Delivery:
     message: Message
     state: DeliveryState
     attempts: int
+    started: datetime
     may_have_arrived: bool = False
+    looks: int = 0
+    rung: Rung = "rich"
+    parent: str | None = None
+    thread: str | None = None
+    error: str | None = None
 
 
 class OutboxTransaction:
@@ -75,7 +106,7 @@ class OutboxTransaction:
             or_(deliveries.c.retry_at.is_(None), deliveries.c.retry_at <= now), deliveries.c.state != "sending"
         )
         query = (
-            select(destinations.c.id, destinations.c.spec)
+            select(destinations.c.id, destinations.c.spec, destinations.c.broken_since)
             .where(
                 or_(destinations.c.frozen_until.is_(None), destinations.c.frozen_until <= now),
                 or_(
@@ -85,23 +116,38 @@ class OutboxTransaction:
             )
             .order_by(destinations.c.id)
         )
-        return [Destination(row.id, row.spec) for row in self._connection.execute(query)]
+        found = self._connection.execute(query)
+        return [Destination(row.id, row.spec, broken=row.broken_since is not None) for row in found]
 
     def unsettled(self, destination: Destination) -> Delivery | None:
         """The delivery that is on its way to the destination, if any."""
         doubtful = select(attempts.c.id).where(
             attempts.c.delivery_id == deliveries.c.id, attempts.c.outcome == "unknown"
         )
+        parents = deliveries.alias("parents")
         query = (
-            select(deliveries, doubtful.exists().label("doubtful"))
+            select(deliveries, doubtful.exists().label("doubtful"), parents.c.slack_ts.label("thread"))
+            .outerjoin(parents, parents.c.id == deliveries.c.parent_id)
             .where(deliveries.c.destination_id == destination.id, deliveries.c.state.in_(UNSETTLED))
             .with_for_update(of=deliveries)
         )
         row = self._connection.execute(query).one_or_none()
         if row is None:
             return None
-        message = messages.decode(row.message)
-        return Delivery(row.id, destination, message, row.state, row.attempts, may_have_arrived=bool(row.doubtful))
+        return Delivery(
+            id=row.id,
+            destination=destination,
+            message=messages.decode(row.message),
+            state=row.state,
+            attempts=row.attempts,
+            started=row.started_at,
+            may_have_arrived=bool(row.doubtful),
+            looks=row.looks,
+            rung=row.rung,
+            parent=row.parent_id,
+            thread=row.thread,
+            error=row.last_error,
+        )
 
     def due(self, destination: Destination, now: datetime, visible: Callable[[str, str], bool]) -> list[Due]:
         """Everything to be told there now. `visible(destination, key)`: whether the destination may read of a key."""
@@ -151,7 +197,9 @@ class OutboxTransaction:
             detail = json.loads(one.detail)
             keys = tuple(_named(one.subject, detail, visible))
             at = one.closed_at if row.edge == "closed" and one.closed_at is not None else one.opened_at
-            yield ConditionDue(row.announcement, keys, at, one.kind, row.edge, one.subject, one.opened_at, detail)
+            yield ConditionDue(
+                row.announcement, one.id, keys, at, one.kind, row.edge, one.subject, one.opened_at, detail
+            )
 
     def open(self, delivery: Delivery, told: Iterable[int], changes_told: int, now: datetime) -> None:
         """Write a new delivery in state `sending`, and the announcements with it. Commit before touching a socket."""
@@ -159,6 +207,7 @@ class OutboxTransaction:
             "id": delivery.id,
             "destination_id": delivery.destination.id,
             "op": "post",
+            "parent_id": delivery.parent,
             "kind": delivery.message.kind,
             "severity": delivery.message.severity,
             "change_count": changes_told,
@@ -177,27 +226,15 @@ class OutboxTransaction:
         """Claim an unsettled delivery for another attempt; False if somebody else has."""
         claimed = (
             update(deliveries)
-            .where(
-                deliveries.c.id == delivery.id, deliveries.c.state == delivery.state, deliveries.c.state != "sending"
-            )
+            .where(deliveries.c.id == delivery.id, deliveries.c.state == "retry")
             .values(state="sending", started_at=now, retry_at=None, attempts=deliveries.c.attempts + 1)
         )
         return self._connection.execute(claimed).rowcount == 1
 
     def settle(self, delivery: Delivery, settlement: Settlement, started: datetime, now: datetime) -> None:
-        """Write what became of the attempt, and of the announcements with it."""
-        settled = (
-            update(deliveries)
-            .where(deliveries.c.id == delivery.id, deliveries.c.state == "sending")
-            .values(
-                state=settlement.state,
-                retry_at=settlement.retry_at,
-                slack_ts=settlement.reference,
-                last_error=settlement.error,
-                sent_at=now if settlement.state == "sent" else None,
-            )
-        )
-        self._connection.execute(settled)
+        """Write what became of an attempt, and of the announcements with it."""
+        if not self._move(delivery, "sending", settlement, now):
+            return
         outcome = {
             "delivery_id": delivery.id,
             "started_at": started,
@@ -206,27 +243,105 @@ class OutboxTransaction:
             "error": settlement.error,
         }
         self._connection.execute(insert(attempts).values(**outcome))
-        final = {"sent": "sent", "dead": "dropped"}.get(settlement.state)
-        if final is not None:
-            self._connection.execute(
-                update(announcements).where(announcements.c.delivery_id == delivery.id).values(state=final)
-            )
+        if settlement.frozen_until is not None:
+            self._freeze(delivery.destination, settlement, now)
+
+    def settle_look(self, delivery: Delivery, settlement: Settlement, now: datetime) -> None:
+        """Write what looking for a doubtful message has shown."""
+        self._move(delivery, "unknown", settlement, now)
+
+    def _move(self, delivery: Delivery, state: DeliveryState, settlement: Settlement, now: datetime) -> bool:
+        """From one state to the next; False if somebody else has moved it."""
+        values: dict[str, Any] = {
+            "state": settlement.state,
+            "retry_at": settlement.retry_at,
+            "slack_ts": settlement.reference,
+            "last_error": settlement.error,
+            "rung": settlement.rung,
+            "looks": settlement.looks,
+            "sent_at": now if settlement.state == "sent" else None,
+        }
+        if settlement.apart:
+            values["parent_id"] = None
+        moved = update(deliveries).where(deliveries.c.id == delivery.id, deliveries.c.state == state).values(**values)
+        if self._connection.execute(moved).rowcount != 1:
+            return False
+        if (final := {"sent": "sent", "dead": "dropped"}.get(settlement.state)) is not None:
+            told = update(announcements).where(announcements.c.delivery_id == delivery.id)
+            self._connection.execute(told.values(state=final))
         if settlement.state == "sent":
-            sent = update(destinations).where(destinations.c.id == delivery.destination.id).values(last_sent_at=now)
-            self._connection.execute(sent)
+            self._mend(delivery.destination, last_sent_at=now)
+        return True
+
+    def _freeze(self, destination: Destination, settlement: Settlement, now: datetime) -> None:
+        """The destination gets nothing for a while: it asked for that, or it is out of order."""
+        values: dict[str, Any] = {"frozen_until": settlement.frozen_until}
+        if settlement.unusable:
+            values |= {
+                "broken_since": func.coalesce(destinations.c.broken_since, literal(now, Utc())),
+                "last_error": settlement.error,
+            }
+        self._connection.execute(update(destinations).where(destinations.c.id == destination.id).values(**values))
+
+    def probed(self, destination: Destination, error: str | None, until: datetime) -> None:
+        """Write what asking a destination that was out of order has shown: what still is, or nothing."""
+        if error is None:
+            self._mend(destination)
+        else:
+            still = update(destinations).where(destinations.c.id == destination.id)
+            self._connection.execute(still.values(frozen_until=until, last_error=error))
+
+    def _mend(self, destination: Destination, **more: datetime) -> None:
+        works = update(destinations).where(destinations.c.id == destination.id)
+        self._connection.execute(works.values(broken_since=None, frozen_until=None, last_error=None, **more))
+
+    def reference(self, delivery: str) -> str | None:
+        """The sink's own name for a message that was sent."""
+        found = self._connection.scalar(select(deliveries.c.slack_ts).where(deliveries.c.id == delivery))
+        return None if found is None else str(found)
+
+    def opening(self, condition: int, destination: Destination) -> str | None:
+        """The delivery that told the destination of a condition's opening, if it was sent and can be answered."""
+        query = (
+            select(deliveries.c.id)
+            .join(announcements, announcements.c.delivery_id == deliveries.c.id)
+            .where(
+                announcements.c.condition_id == condition,
+                announcements.c.edge == "opened",
+                announcements.c.destination_id == destination.id,
+                deliveries.c.state == "sent",
+                deliveries.c.slack_ts.is_not(None),
+            )
+        )
+        found = self._connection.scalar(query)
+        return None if found is None else str(found)
 
     def next_due(self) -> datetime | None:
         """When something becomes due next, None if nothing waits. May be in the past."""
         unsettled = select(deliveries.c.destination_id).where(deliveries.c.state.in_(UNSETTLED))
-        queued = select(func.min(announcements.c.not_before)).where(
-            announcements.c.state == "queued",
-            announcements.c.delivery_id.is_(None),
-            # What waits behind a delivery waits for it.
-            announcements.c.destination_id.not_in(unsettled),
+        queued = (
+            select(func.min(_not_frozen(announcements.c.not_before)))
+            .join(destinations, destinations.c.id == announcements.c.destination_id)
+            .where(
+                announcements.c.state == "queued",
+                announcements.c.delivery_id.is_(None),
+                # What waits behind a delivery waits for it.
+                announcements.c.destination_id.not_in(unsettled),
+            )
         )
-        waiting = select(func.min(deliveries.c.retry_at)).where(deliveries.c.state.in_(("retry", "unknown")))
+        waiting = (
+            select(func.min(_not_frozen(deliveries.c.retry_at)))
+            .join(destinations, destinations.c.id == deliveries.c.destination_id)
+            .where(deliveries.c.state.in_(("retry", "unknown")))
+        )
         moments = [self._connection.scalar(queued), self._connection.scalar(waiting)]
         return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _not_frozen(at: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    """A time, or the end of the destination's silence if that is later."""
+    frozen = destinations.c.frozen_until
+    return type_coerce(case((frozen > at, frozen), else_=at), Utc())
 
 
 def _named(subject: str, detail: Mapping[str, Json], visible: Callable[[str], bool]) -> Iterable[str]:

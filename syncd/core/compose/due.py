@@ -31,6 +31,7 @@ class ConditionDue:
     """
 
     announcement: int
+    condition: int
     keys: tuple[str, ...]
     at: datetime
     kind: str
