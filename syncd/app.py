@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from syncd.fetch import Fetcher
 from syncd.outbox import Outbox
 from syncd.poll import Fetch, Poller, Target
 from syncd.service import Service
+from syncd.sinks import Sink
 from syncd.sinks.console import ConsoleSink
 from syncd.store import Store
 
@@ -72,8 +73,12 @@ def build(
     transport: httpx.BaseTransport | None = None,
     clock: Clock = utc_now,
     stdout: TextIO | None = None,
+    rehearsal: bool = False,
 ) -> Iterator[App]:
-    """Put the parts together; leaving the block closes them. The database must be at this program's schema."""
+    """Put the parts together; leaving the block closes them. The database must be at this program's schema.
+
+    In a `rehearsal` every alert goes to the console, wherever it is meant for.
+    """
     store = Store(config.database.url)
     fetcher = Fetcher(
         timeout=config.vendor.timeout,
@@ -84,13 +89,15 @@ def build(
     )
     try:
         store.open()
-        yield _assemble(config, store, fetcher, clock, stdout or sys.stdout)
+        console = ConsoleSink(stdout or sys.stdout)
+        sinks = dict.fromkeys(SCHEMES, console) if rehearsal else _sinks(config, clock, console)
+        yield _assemble(config, store, fetcher, clock, sinks)
     finally:
         fetcher.close()
         store.close()
 
 
-def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, stdout: TextIO) -> App:
+def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, sinks: Mapping[str, Sink]) -> App:
     rules = config.rules
     policy = Policy(unknown_params=rules.unknown_params, required_with_default=rules.required_with_default)
     judgement = Judgement(routes=config.routes, record_only=tuple(rules.record_only))
@@ -100,7 +107,7 @@ def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, stdo
     )
     outbox = Outbox(
         store=store,
-        sinks={"console": ConsoleSink(stdout)},
+        sinks=sinks,
         routes=config.routes,
         keys={target.facts.name: target.facts for target in targets},
         clock=clock,
@@ -132,6 +139,23 @@ def _without(secret: str, answer: Answer) -> Answer:
     hidden = "(the key)"
     headers = {name: value.replace(secret, hidden) for name, value in answer.headers.items()}
     return replace(answer, headers=headers, body=answer.body.replace(secret.encode(), hidden.encode()))
+
+
+SCHEMES: Final = ("console", "slack", "webhook")
+
+
+def _sinks(config: Config, clock: Clock, console: Sink) -> Mapping[str, Sink]:
+    """Who sends where, by the scheme of the destination. Slack's library is loaded only where a route needs it."""
+    sinks = {"console": console}
+    if config.slack.token is not None:
+        from syncd.sinks.slack import SlackSink
+
+        sinks["slack"] = SlackSink(config.slack.token, config.slack.api_url, clock)
+    if config.slack.webhooks:
+        from syncd.sinks.webhook import WebhookSink
+
+        sinks["webhook"] = WebhookSink(config.slack.webhooks, clock)
+    return sinks
 
 
 # Crockford's alphabet: no letter that looks like a digit, so an id can be read out aloud.

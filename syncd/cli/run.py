@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,7 +128,7 @@ def once(
 
     For cron and CI. Prints a line per key. Exits 1 if a key could not be read or an alert was not sent.
     """
-    config = load(ctx.obj)
+    config = _at_once(load(ctx.obj))
     names = _named(config, key or [])
     if not config.routes:
         typer.echo("warning: no route is configured, so nobody is told anything: add [[routes]]", err=True)
@@ -142,6 +143,11 @@ def once(
     if unsent:
         typer.echo(unsent, err=True)
     raise typer.Exit(0 if all(polled) and not unsent else 1)
+
+
+def _at_once(config: Config) -> Config:
+    """Nobody is there to wait: what is found is told in the same run."""
+    return replace(config, routes=tuple(replace(route, group_wait=timedelta(0)) for route in config.routes))
 
 
 def _named(config: Config, names: list[str]) -> set[str]:
@@ -180,7 +186,7 @@ def _rehearsed(config: Config) -> Iterator[App]:
             elsewhere = f"sqlite:///{Path(folder) / 'rehearsal.db'}"
             config = replace(config, database=replace(config.database, url=elsewhere))
             schema.migrate(config.database.url)
-        with build(config) as app:
+        with build(config, rehearsal=True) as app:
             yield app
 
 

@@ -44,10 +44,12 @@ def status(ctx: typer.Context, form: FormatOption = None) -> None:
         keys = queries.key_status(connection).dicts()
         conditions = queries.open_conditions(connection).dicts()
         outbox = queries.outbox(connection).dicts()
+        broken = queries.broken_destinations(connection).dicts()
     needs = [
         *_of_keys(keys, {key.name for key in config.keys}),
         *_of_conditions(conditions),
         *_of_outbox(outbox, datetime.now(UTC)),
+        *_of_destinations(broken),
         *([] if config.routes else ["no route is configured, so nobody is told anything: add [[routes]]"]),
     ]
     where = {"configuration": config.source, "database": engine.shown_url(config.database.url)}
@@ -76,6 +78,12 @@ def _of_outbox(outbox: Iterable[Mapping[str, Any]], now: datetime) -> Iterable[s
         elif row["state"] != "sent" and row["oldest"] < late:
             waiting = f"{row['deliveries']} alerts wait to be sent ({row['state']})"
             yield f"{waiting}, the oldest since {row['oldest'][:19]} UTC: see the log of `syncd run`"
+
+
+def _of_destinations(broken: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    for one in broken:
+        what = f"{one['spec']} takes no alerts ({one['last_error']}) since {one['broken_since'][:19]} UTC"
+        yield f"{what}: see docs/slack.md; what waits is sent once it works"
 
 
 def _tell(found: Status, where: Mapping[str, str], form: Format | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -84,22 +84,32 @@ def _without_literal_keys(value: Any, loc: Loc, found: list[Loc]) -> Any:  # noq
 
 
 _ONE_KEY = {"name": "default", "secret": "env:VIVIX_KEY"}
-_ROUTE = {"name": "everything", "to": "console"}
 
 
 def without_file(environ: Mapping[str, str], cwd: Path, *, secrets: bool) -> Document:
-    """The start without a file: one key, everything to the console. To read, knowing the database is enough."""
+    """The start without a file: one key, everything to one place. To read, knowing the database is enough."""
     key = bool(environ.get("VIVIX_KEY"))
     if not key and (secrets or not environ.get("SYNCD_DATABASE_URL")):
         raise ConfigError("configuration", (_nothing_to_start_with(environ, cwd, secrets=secrets),))
-    slack = [
-        name for name in ("SLACK_WEBHOOK_URL", "SLACK_BOT_TOKEN", "SLACK_CHANNEL") if environ.get(name) and secrets
-    ]
-    faults = [
-        (f"${name}", "this version can only alert to the console", "unset it, or write a configuration file")
-        for name in slack
-    ]
-    return Document(_ENVIRONMENT, cwd, {"keys": [_ONE_KEY] if key else [], "routes": [_ROUTE]}, tuple(faults))
+    tables: dict[str, Any] = {"keys": [_ONE_KEY] if key else [], "routes": [{"name": "everything", "to": _to(environ)}]}
+    if environ.get("SLACK_BOT_TOKEN"):
+        tables["slack"] = {"token": "env:SLACK_BOT_TOKEN"}
+    return Document(_ENVIRONMENT, cwd, tables, tuple(_halves(environ)) if secrets else ())
+
+
+def _to(environ: Mapping[str, str]) -> str:
+    """A bot tells better than a webhook, and both better than a console nobody watches."""
+    channel = environ.get("SLACK_CHANNEL")
+    if environ.get("SLACK_BOT_TOKEN") and channel:
+        return f"slack:{channel}" if channel[0] in "#CG" else f"slack:#{channel}"
+    return "webhook:env:SLACK_WEBHOOK_URL" if environ.get("SLACK_WEBHOOK_URL") else "console"
+
+
+def _halves(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """A token without a channel, or a channel without a token, is a slip: alerts would go elsewhere without a word."""
+    for one, other in (("SLACK_BOT_TOKEN", "SLACK_CHANNEL"), ("SLACK_CHANNEL", "SLACK_BOT_TOKEN")):
+        if environ.get(one) and not environ.get(other):
+            yield f"${one}", f"{other} is not set beside it", f"set {other}, or unset {one}"
 
 
 def _nothing_to_start_with(environ: Mapping[str, str], cwd: Path, *, secrets: bool) -> Problem:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from syncd.config.problems import Refused
-from syncd.config.secrets import KEY_PREFIX
+from syncd.config.secrets import KEY_PREFIX, unresolved
 
 # Nine digits: as many days as a timedelta can hold. Every setting has its own limit far below.
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
@@ -52,6 +52,33 @@ def timeout(value: object) -> timedelta:
     """At most five minutes: a vendor that hangs holds a worker for that long."""
     hint = "1ms to 5m: a vendor that hangs holds a worker that long; the default is 20s"
     return _within(timedelta(milliseconds=1), _duration(value), timedelta(minutes=5), hint)
+
+
+def group_wait(value: object) -> timedelta:
+    """Zero tells at once; longer than an hour is what a digest is for."""
+    return _within(timedelta(0), _duration(value), timedelta(hours=1), "0s to 1h: an alert waits that long")
+
+
+_SLACK_CHANNEL = re.compile(r"#[^\s#,:]{1,80}|[CG][A-Z0-9]{6,20}")
+
+
+def destination(value: str) -> str:
+    """Where a route leads. The reference of a webhook's secret is looked at with the other secrets."""
+    scheme, _, target = value.partition(":")
+    hint = 'write "slack:#channel", "slack:C0123456789", "webhook:env:NAME" or "console"'
+    if value == "console" or (scheme == "slack" and _SLACK_CHANNEL.fullmatch(target)):
+        return value
+    if scheme == "webhook" and target:
+        unresolved(target)
+        return value
+    raise Refused("is no destination", hint)
+
+
+def api_url(value: object) -> str:
+    """Slack's address, or a stand-in's on this machine; Slack's library puts the method's name right behind it."""
+    if not isinstance(value, str) or not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise Refused("is not the address of Slack's API", 'leave it out: it is "https://slack.com/api/"')
+    return value if value.endswith("/") else value + "/"
 
 
 def response_size(value: object) -> int:

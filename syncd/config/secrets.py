@@ -1,9 +1,9 @@
-"""From a reference, ``env:NAME``, ``file:/path`` or ``credential:NAME``, to the key it leads to."""
+"""From a reference, ``env:NAME``, ``file:/path`` or ``credential:NAME``, to the secret it leads to."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from syncd.config.files import content
@@ -55,16 +55,24 @@ def unresolved(reference: str) -> Secret:
     return Secret("")
 
 
-def resolve(reference: str, environ: Mapping[str, str], folder: Path) -> Secret:
-    """The key that `reference` leads to; a relative path starts at `folder`."""
+# What a secret has to look like: raises `Refused`, told where the text was found, without showing any of it.
+Form = Callable[[str, str], None]
+
+
+def resolve(reference: str, environ: Mapping[str, str], folder: Path, form: Form) -> Secret:
+    """The secret that `reference` leads to; a relative path starts at `folder`."""
     scheme, name = parts(reference)
     match scheme:
         case "env":
-            return _key(f"the environment variable {name}", _variable(name, environ))
+            where, value = f"the environment variable {name}", _variable(name, environ)
         case "file":
-            return _key(f"the file {folder / name}", _text(folder / name))
+            where, value = f"the file {folder / name}", _text(folder / name)
         case _:
-            return _key(f"the credential {name}", _credential(name, environ))
+            where, value = f"the credential {name}", _credential(name, environ)
+    if fault := _fault_of(value):
+        raise Refused(f"{where} {fault}", "store the secret alone, as it was shown to you")
+    form(where, value)
+    return Secret(value)
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:
@@ -90,12 +98,22 @@ def _text(path: Path) -> str:
     return content(path, _LARGEST_SECRET).decode("utf-8", "replace").rstrip("\r\n")
 
 
-def _key(where: str, value: str) -> Secret:
-    if fault := _fault_of(value):
-        raise Refused(f"{where} {fault}", "store the key alone, as the dashboard shows it")
+def vivix_key(where: str, value: str) -> None:
+    """A key of the vendor's."""
     if not value.startswith(KEY_PREFIX):
         raise Refused(f"{where} is not a Vivix key: it does not start with {KEY_PREFIX}", "copy the whole key")
-    return Secret(value)
+
+
+def slack_token(where: str, value: str) -> None:
+    """A bot's token: a user's (xoxp-) would post in that person's name."""
+    if not value.startswith("xoxb-"):
+        raise Refused(f"{where} is not a bot token: it does not start with xoxb-", "copy the Bot User OAuth Token")
+
+
+def webhook_url(where: str, value: str) -> None:
+    """An incoming webhook's address, which is a secret as a whole. Plain http is for tests on this machine."""
+    if not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise Refused(f"{where} is not the address of a webhook: it does not start with https://", "copy the whole URL")
 
 
 def _fault_of(value: str) -> str | None:

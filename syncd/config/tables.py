@@ -49,6 +49,13 @@ class ScheduleTable(Table):
     max_concurrent: Annotated[int, Field(ge=1, le=32)]
 
 
+class SlackTable(Table):
+    """[slack]."""
+
+    token: str | None
+    api_url: Annotated[str, PlainValidator(fields.api_url)]
+
+
 class RulesTable(Table):
     """[rules]."""
 
@@ -72,7 +79,7 @@ class RouteTable(Table):
     """One of [[routes]]. A matcher that is left out matches everything."""
 
     name: Annotated[str, AfterValidator(fields.route_name)]
-    to: Literal["console"]
+    to: Annotated[str, AfterValidator(fields.destination)]
     kinds: Matcher | None = None
     keys: Matcher | None = None
     labels: Annotated[Labels, Field(min_length=1)] | None = None
@@ -80,6 +87,7 @@ class RouteTable(Table):
     categories: Matcher | None = None
     min_severity: Severity | None = None
     min_percent: Annotated[Decimal, PlainValidator(fields.percent)] | None = None
+    group_wait: Annotated[timedelta, PlainValidator(fields.group_wait)] = timedelta(0)
 
 
 class File(Table):
@@ -88,6 +96,7 @@ class File(Table):
     database: DatabaseTable
     vendor: VendorTable
     schedule: ScheduleTable
+    slack: SlackTable
     rules: RulesTable
     keys: list[KeyTable]
     routes: list[RouteTable]
@@ -98,6 +107,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "database": {"url": "sqlite:///syncd.db", "auto_migrate": True},
     "vendor": {"base_url": "https://getvivix.com", "timeout": "20s", "max_response": "16MiB"},
     "schedule": {"interval": "15m", "max_concurrent": 16},
+    "slack": {"token": None, "api_url": "https://slack.com/api/"},
     "rules": {"record_only": [], "unknown_params": "reject", "required_with_default": "breaking"},
 }
 

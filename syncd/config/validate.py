@@ -12,9 +12,9 @@ from syncd.config.database import state_folder, whole_url
 from syncd.config.document import Document
 from syncd.config.parse import Parsed
 from syncd.config.problems import Loc, Problems, Refused
-from syncd.config.secrets import resolve, unresolved
+from syncd.config.secrets import Form, resolve, slack_token, unresolved, vivix_key, webhook_url
 from syncd.config.tables import KeyTable, RouteTable
-from syncd.config.values import Config, Database, Key, Rules, Schedule, Vendor
+from syncd.config.values import Config, Database, Key, Rules, Schedule, Slack, Vendor
 from syncd.core.routing import Route
 from syncd.core.secret import Secret
 from syncd.errors import ConfigError
@@ -34,6 +34,7 @@ def validate(
     file = parsed.file
     url = _url(parsed, environ, cwd, problems)
     found = _secrets(parsed, document, environ, problems, wanted=secrets)
+    slack = _slack(parsed, document, environ, problems, wanted=secrets)
     if document.is_file and not file.keys and parsed.sound("keys"):
         problems.add(("keys",), "there is no key to watch", "add [[keys]] with a name and a secret")
     _check_names("keys", file.keys, parsed, problems)
@@ -51,6 +52,7 @@ def validate(
         schedule=Schedule(file.schedule.interval, file.schedule.max_concurrent),
         keys=tuple(_key(table, found[number], parsed) for number, table in enumerate(file.keys)),
         routes=tuple(_route(table) for table in file.routes),
+        slack=slack,
         rules=Rules(tuple(file.rules.record_only), file.rules.unknown_params, file.rules.required_with_default),
     )
 
@@ -77,6 +79,7 @@ def _route(table: RouteTable) -> Route:
         categories=tuple(table.categories or ()),
         min_severity=table.min_severity,
         min_percent=table.min_percent,
+        group_wait=table.group_wait,
     )
 
 
@@ -103,7 +106,7 @@ def _secrets(
             continue
         loc = ("keys", number, "secret")
         try:
-            secret = resolve(key.secret, environ, document.folder) if wanted else unresolved(key.secret)
+            secret = _secret(key.secret, document, environ, vivix_key, wanted=wanted)
         except Refused as refused:
             problems.add(loc if document.is_file else "$VIVIX_KEY", refused.message, refused.hint)
             continue
@@ -112,6 +115,34 @@ def _secrets(
             hint = "one key is watched once; remove one of them or give it its own secret"
             problems.add(loc, f"is the secret of keys[{first}] too", hint)
     return found
+
+
+def _secret(reference: str, document: Document, environ: Mapping[str, str], form: Form, *, wanted: bool) -> Secret:
+    return resolve(reference, environ, document.folder, form) if wanted else unresolved(reference)
+
+
+def _slack(
+    parsed: Parsed, document: Document, environ: Mapping[str, str], problems: Problems, *, wanted: bool
+) -> Slack:
+    """The token, if some route needs one, and the URL of each webhook that a route names."""
+    token, webhooks = None, {}
+    given = parsed.file.slack.token
+    if given is not None and parsed.sound("slack", "token"):
+        try:
+            token = _secret(given, document, environ, slack_token, wanted=wanted)
+        except Refused as refused:
+            problems.add(("slack", "token") if document.is_file else "$SLACK_BOT_TOKEN", refused.message, refused.hint)
+    for number, route in enumerate(parsed.file.routes):
+        loc = ("routes", number, "to")
+        scheme, _, target = route.to.partition(":")
+        if scheme == "slack" and given is None and parsed.sound("slack"):
+            problems.add(loc, "needs a bot token", 'add [slack] with token = "env:SLACK_BOT_TOKEN"')
+        if scheme == "webhook" and parsed.sound(*loc):
+            try:
+                webhooks[target] = _secret(target, document, environ, webhook_url, wanted=wanted)
+            except Refused as refused:
+                problems.add(loc if document.is_file else "$SLACK_WEBHOOK_URL", refused.message, refused.hint)
+    return Slack(token, parsed.file.slack.api_url, MappingProxyType(webhooks))
 
 
 def _check_names(table: str, entries: Sequence[KeyTable | RouteTable], parsed: Parsed, problems: Problems) -> None:

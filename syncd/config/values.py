@@ -49,6 +49,15 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Slack:
+    """How Slack is reached: `token` is None where none is given, `webhooks` maps a route's reference to its URL."""
+
+    token: Secret | None
+    api_url: str
+    webhooks: Mapping[str, Secret]
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """How changes are judged."""
 
@@ -67,4 +76,5 @@ class Config:
     schedule: Schedule
     keys: tuple[Key, ...]
     routes: tuple[Route, ...]
+    slack: Slack
     rules: Rules

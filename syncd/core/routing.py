@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
@@ -19,7 +19,8 @@ AnnouncementState: TypeAlias = Literal["queued", "below_threshold"]
 class Route:
     """A rule that sends events to a destination. Every matcher given must match; an empty one matches everything.
 
-    `keys`, `kinds`, `models` and `categories` are globs, of which one must match.
+    `keys`, `kinds`, `models` and `categories` are globs, of which one must match. What it tells waits for `group_wait`,
+    so that what comes soon after is told with it.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Route:
     categories: tuple[str, ...] = ()
     min_severity: Severity | None = None
     min_percent: Decimal | None = None
+    group_wait: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,9 @@ def announce(
         enough = _moved_enough(route, event, told)
         earlier = chosen.get(route.to)
         if earlier is None or (enough and earlier.state == "below_threshold"):
-            chosen[route.to] = Announcement(route.to, route.name, now, "queued" if enough else "below_threshold")
+            chosen[route.to] = Announcement(
+                route.to, route.name, now + route.group_wait, "queued" if enough else "below_threshold"
+            )
     return tuple(chosen.values())
 
 

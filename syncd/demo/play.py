@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from syncd.app import build
-from syncd.config import Config, Database, Key, Rules, Schedule, Vendor
+from syncd.config import Config, Database, Key, Rules, Schedule, Slack, Vendor
 from syncd.core.routing import Route
 from syncd.core.secret import Secret
 from syncd.demo.vendor import Account, Reply, SimulatedVendor, made_up_models, sample_models
@@ -132,6 +132,7 @@ def _config(file: Path, base_url: str) -> Config:
         schedule=Schedule(second, max_concurrent=4),
         keys=(Key("prod", _KEY, "acme", second, base_url, {"env": "prod"}),),
         routes=(Route("everything", "console"),),
+        slack=Slack(None, "", {}),
         rules=Rules(record_only=(), unknown_params="reject", required_with_default="breaking"),
     )
 
