@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from syncd.core.delivery import Ambiguous, Delivered, NotSent
+from syncd.core.delivery import MAY_REPEAT, RUNGS, Ambiguous, CannotEverLook, Delivered, NotSent, Rung
 from syncd.core.message import Message, Paragraph, Span, as_text
+from syncd.sinks import Parcel
 from syncd.sinks.console import ConsoleSink
 
+AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MESSAGE = Message(
-    "other_changed", "risky", "🟠", "A title", "A sentence", (Paragraph((Span("A paragraph"),)),), ("dlv_1",)
+    kind="other_changed",
+    severity="risky",
+    emoji="🟠",
+    title="A title",
+    summary="A sentence",
+    blocks=(Paragraph((Span("A paragraph"),)),),
+    keys=("prod",),
+    detected=AT,
+    reference="dlv_1",
 )
+PARCEL = Parcel("dlv_1", "", MESSAGE, AT)
 
 
 def send(stream) -> object:
-    return ConsoleSink(stream).send(MESSAGE, delivery_id="dlv_1")
+    return ConsoleSink(stream).send(PARCEL)
 
 
 def test_a_message_is_text_with_an_empty_line_after_it(tmp_path):
@@ -30,8 +43,21 @@ def test_a_message_is_text_with_an_empty_line_after_it(tmp_path):
 
 def test_the_note_for_the_reader_stands_in_it():
     stream = io.StringIO()
-    ConsoleSink(stream).send(MESSAGE, delivery_id="dlv_1", note="may repeat an earlier alert")
-    assert "may repeat an earlier alert" in stream.getvalue()
+    ConsoleSink(stream).send(replace(PARCEL, note=MAY_REPEAT))
+    assert stream.getvalue() == as_text(MESSAGE, note=MAY_REPEAT) + "\n\n"
+    assert stream.getvalue().splitlines()[1] == f"   ({MAY_REPEAT})"
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_every_form_is_the_same_text(rung: Rung):
+    stream = io.StringIO()
+    assert ConsoleSink(stream).send(replace(PARCEL, rung=rung, thread="1", edits="2")) == Delivered()
+    assert stream.getvalue() == as_text(MESSAGE) + "\n\n"
+
+
+def test_it_can_neither_be_read_nor_be_out_of_order():
+    sink = ConsoleSink(io.StringIO())
+    assert (sink.look(PARCEL), sink.probe("")) == (CannotEverLook(), None)
 
 
 def test_what_a_terminal_cannot_show_is_a_question_mark(tmp_path):

@@ -1,0 +1,308 @@
+"""The calls to Slack. Decides nothing: `render` says what is sent, `answers` what an answer means.
+
+    send    name -> channel (conversations.list, once) ── chat.postMessage | chat.update ──> Attempted
+    look    auth.test (who we are, Slack's clock) ── conversations.history | conversations.replies, all pages ──> Looked
+    probe   auth.test ── conversations.info ──> None or what is wrong
+
+slack_sdk is used for its knowledge of Slack's calls, not for its transport: by default it repeats a post whose answer
+was lost, follows redirects with the token, logs what it sends, and has no deadline for a whole call (`_Client`).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
+from urllib.request import Request
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from syncd.core.delivery import (
+    Ambiguous,
+    Attempted,
+    CannotEverLook,
+    CannotLook,
+    Delivered,
+    Found,
+    Looked,
+    NotFound,
+    NotSent,
+    RateLimited,
+    Refused,
+    Unusable,
+)
+from syncd.core.secret import Secret
+from syncd.sinks import Parcel
+from syncd.sinks.post import exchange
+from syncd.sinks.slack import answers, render
+
+Clock: TypeAlias = Callable[[], datetime]
+
+# The message may bear a time before that of the attempt: clocks differ, and this is cheap.
+_BEFORE: Final = timedelta(seconds=120)
+_PAGE: Final = 200
+_CHANNELS_A_PAGE: Final = 1000
+# A channel with more messages since is not read to its end.
+_MOST_PAGES: Final = 100
+# What chat.update has no use for.
+_OF_POSTS_ONLY: Final = ("mrkdwn", "unfurl_links", "unfurl_media")
+
+_ID: Final = re.compile(r"[CGD][A-Z0-9]{6,}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A call that did not succeed, what that means for a post, and Slack's code if it gave one."""
+
+    meaning: Attempted
+    code: str
+
+    @property
+    def reason(self) -> str:
+        return "" if isinstance(self.meaning, Delivered) else self.meaning.reason
+
+    @property
+    def of_reading(self) -> NotSent | RateLimited | Unusable:
+        """What it means where nothing was to be posted."""
+        match self.meaning:
+            case RateLimited() | Unusable() | NotSent():
+                return self.meaning
+        return NotSent(self.reason)
+
+
+class SlackSink:
+    """Posts as a bot. `target` is ``#name`` or a channel's id; a name is looked up once in the life of a process."""
+
+    def __init__(self, token: Secret, api_url: str, clock: Clock, timeout: float = 10) -> None:
+        self._client = _Client(token, api_url, timeout)
+        self._clock = clock
+        self._channels: dict[str, str] = {}
+        self._resolving = threading.Lock()
+        self._one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def __repr__(self) -> str:
+        return "SlackSink()"
+
+    def send(self, parcel: Parcel) -> Attempted:
+        """Post, answer in a thread, or change what was posted. One call at a time for each channel."""
+        channel = self._channel(parcel.target)
+        if not isinstance(channel, str):
+            return channel
+        content = {"channel": channel, **render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)}
+        method = "chat.postMessage"
+        if parcel.edits is not None:
+            method = "chat.update"
+            content = {name: value for name, value in content.items() if name not in _OF_POSTS_ONLY}
+            content["ts"] = parcel.edits
+        elif parcel.thread is not None:
+            content["thread_ts"] = parcel.thread
+        with self._one_at_a_time[channel]:
+            answer = self._call(method, json=content)
+        if isinstance(answer, _Failed):
+            return self._of_post(answer.meaning, parcel)
+        ts = answer.data.get("ts")
+        # "ok" without the message's name: look for it.
+        return Delivered(ts) if isinstance(ts, str) and ts else Ambiguous("an answer without ts")
+
+    def look(self, parcel: Parcel) -> Looked:
+        """Read the channel, or the thread, from shortly before the attempt on."""
+        channel = self._channel(parcel.target)
+        if not isinstance(channel, str):
+            return CannotLook(channel.reason)
+        us = self._call("auth.test")
+        if isinstance(us, _Failed):
+            return CannotLook(us.reason)
+        reading = self._reading(parcel, channel, us.skew)
+        hits: list[str] = []
+        for answer in self._pages(*reading):
+            if isinstance(answer, _Failed):
+                return self._cannot_look(answer, parcel)
+            hits += [ts for message in _list(answer.data, "messages") if (ts := _hit(message, parcel, us.data))]
+        return Found(min(hits, key=_age)) if hits else NotFound()
+
+    def probe(self, target: str) -> Unusable | None:
+        """Whether the token is good and the bot is in the channel. The channel's name is looked up anew."""
+        us = self._call("auth.test")
+        if isinstance(us, _Failed):
+            return _wrong(us)
+        with self._resolving:
+            self._channels.pop(target, None)
+        channel = self._channel(target)
+        if not isinstance(channel, str):
+            return channel if isinstance(channel, Unusable) else Unusable("channel", channel.reason)
+        info = self._call("conversations.info", params={"channel": channel})
+        if isinstance(info, _Failed):
+            # A token that may post and not read: only a post can tell.
+            return None if info.code == "missing_scope" else _wrong(info)
+        facts = info.data.get("channel")
+        facts = facts if isinstance(facts, dict) else {}
+        if facts.get("is_archived") is True:
+            return Unusable("channel", "is_archived")
+        return Unusable("channel", "not_in_channel") if facts.get("is_member") is False else None
+
+    # --- posting ---------------------------------------------------------------------------------------------------
+
+    def _of_post(self, meaning: Attempted, parcel: Parcel) -> Attempted:
+        match meaning:
+            case Refused("thread", reason) if parcel.thread is None or parcel.edits is not None:
+                # It was in no thread that it could leave.
+                return Unusable("channel", reason)
+            case Refused("edit", reason) if parcel.edits is None:
+                return Unusable("channel", reason)
+            case Unusable("channel"):
+                # Perhaps another channel has the name by now.
+                with self._resolving:
+                    self._channels.pop(parcel.target, None)
+        return meaning
+
+    def _channel(self, target: str) -> str | NotSent | RateLimited | Unusable:
+        if _ID.fullmatch(target):
+            return target
+        with self._resolving:
+            if target not in self._channels:
+                found = self._resolve(target.removeprefix("#"))
+                if not isinstance(found, str):
+                    return found
+                self._channels[target] = found
+            return self._channels[target]
+
+    def _resolve(self, name: str) -> str | NotSent | RateLimited | Unusable:
+        found = self._listed(name, "public_channel,private_channel")
+        if isinstance(found, _Failed) and found.code == "missing_scope":
+            # Without groups:read the public ones can still be read.
+            found = self._listed(name, "public_channel")
+        if isinstance(found, _Failed):
+            return found.of_reading
+        return found or Unusable("channel", "channel_not_found")
+
+    def _listed(self, name: str, types: str) -> str | _Failed:
+        """The channel's id, or nothing. An archived channel may have the name of one in use."""
+        archived = ""
+        for answer in self._pages("conversations.list", {"types": types, "limit": _CHANNELS_A_PAGE}):
+            if isinstance(answer, _Failed):
+                return answer
+            for channel in _list(answer.data, "channels"):
+                if isinstance(channel, dict) and channel.get("name") == name and isinstance(channel.get("id"), str):
+                    if channel.get("is_archived") is not True:
+                        return str(channel["id"])
+                    archived = str(channel["id"])
+        return archived
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    def _reading(self, parcel: Parcel, channel: str, skew: timedelta) -> tuple[str, dict[str, Any]]:
+        params: dict[str, Any] = {"channel": channel, "include_all_metadata": True, "limit": _PAGE}
+        if parcel.edits is not None:
+            return "conversations.history", {
+                **params,
+                "oldest": parcel.edits,
+                "latest": parcel.edits,
+                "inclusive": True,
+            }
+        params["oldest"] = f"{(parcel.started + skew - _BEFORE).timestamp():.6f}"
+        if parcel.thread is not None:
+            return "conversations.replies", {**params, "ts": parcel.thread}
+        return "conversations.history", params
+
+    def _cannot_look(self, failed: _Failed, parcel: Parcel) -> Looked:
+        if failed.code == "missing_scope":
+            return CannotEverLook()
+        if failed.code == "thread_not_found" and parcel.thread is not None:
+            # Without the thread there is no answer in it either.
+            return NotFound()
+        return CannotLook(failed.reason)
+
+    # --- calls -----------------------------------------------------------------------------------------------------
+
+    def _pages(self, method: str, params: Mapping[str, Any]) -> Iterator[_Answer | _Failed]:
+        """Every page; a failure is the last one."""
+        cursors = [""]
+        while len(cursors) <= _MOST_PAGES:
+            more = {"cursor": cursors[-1]} if cursors[-1] else {}
+            answer = self._call(method, params={**params, **more})
+            yield answer
+            if isinstance(answer, _Failed):
+                return
+            following = answer.data.get("response_metadata")
+            cursor = following.get("next_cursor") if isinstance(following, dict) else None
+            if not isinstance(cursor, str) or not cursor:
+                if answer.data.get("has_more") is True:
+                    break
+                return
+            if cursor in cursors:
+                break
+            cursors.append(cursor)
+        yield _Failed(NotSent(f"{method} does not come to an end"), "")
+
+    def _call(
+        self, method: str, *, json: dict[str, Any] | None = None, params: dict[str, Any] | None = None
+    ) -> _Answer | _Failed:
+        try:
+            response = self._client.api_call(method, json=json, params=params or {})
+            data = response.data if isinstance(response.data, dict) else {}
+        except SlackApiError as error:
+            answer, now = error.response, self._clock()
+            headers = {str(name).lower(): value for name, value in answer.headers.items()}
+            return _Failed(answers.meaning(answer.status_code, headers, answer.data, now), answers.code_of(answer.data))
+        except Exception as error:  # noqa: BLE001 - a sink raises nothing, and an answer may be anything
+            return _Failed(answers.of_error(error), "")
+        headers = {str(name).lower(): value for name, value in response.headers.items()}
+        return _Answer(data, answers.skew(headers.get("date"), self._clock()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A call that succeeded, and how far Slack's clock was ahead of ours."""
+
+    data: Mapping[str, Any]
+    skew: timedelta
+
+
+def _wrong(failed: _Failed) -> Unusable:
+    return failed.meaning if isinstance(failed.meaning, Unusable) else Unusable("channel", failed.reason)
+
+
+def _hit(message: object, parcel: Parcel, us: Mapping[str, Any]) -> str:
+    """The name of the message if it is the one looked for, and ours."""
+    if not isinstance(message, dict) or not render.is_ours(message, parcel.id):
+        return ""
+    by_us = any(us.get(by) and message.get(at) == us[by] for by, at in (("bot_id", "bot_id"), ("user_id", "user")))
+    ts = message.get("ts")
+    return ts if by_us and isinstance(ts, str) else ""
+
+
+def _age(ts: str) -> tuple[int, int]:
+    seconds, _, fraction = ts.partition(".")
+    return int(seconds) if seconds.isdigit() else 0, int(fraction) if fraction.isdigit() else 0
+
+
+def _list(data: Mapping[str, Any], name: str) -> list[object]:
+    found = data.get(name)
+    return found if isinstance(found, list) else []
+
+
+class _Client(WebClient):
+    """slack_sdk with our own transport, and silent."""
+
+    def __init__(self, token: Secret, api_url: str, timeout: float) -> None:
+        # At its own level DEBUG the library writes out what it sends. This logger is in no hierarchy.
+        silent = logging.Logger("slack_sdk of syncd", level=logging.CRITICAL + 1)  # noqa: LOG001 - on purpose, see above
+        silent.disabled = True
+        super().__init__(token.reveal(), base_url=api_url, retry_handlers=[], logger=silent)
+        self._seconds = timeout
+        self._trust = ssl.create_default_context()
+
+    def __repr__(self) -> str:
+        return "_Client()"
+
+    def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:  # noqa: ARG002
+        # A test fails if a newer slack_sdk no longer comes this way.
+        reply = exchange(req, self._seconds, self._trust)
+        return {"status": reply.status, "headers": reply.headers, "body": reply.text}

@@ -1,0 +1,75 @@
+"""Slack, through an incoming webhook: for those who have no bot.
+
+It can post and nothing else. It gives no name of what it posted, so there are no threads and no edits; it cannot be
+read back, so a message of which it is not known whether it arrived comes once more, marked as perhaps a repetition; and
+it cannot be asked whether it works, so `probe` says no more than whether there is an address, and the next message is
+the question: a refusal posts nothing, and comes no more often than a probe would.
+
+The address is a secret as a whole. It is in no message, reason or repr.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, TypeAlias
+from urllib.request import Request
+
+from syncd import __version__
+from syncd.core.delivery import Attempted, CannotEverLook, Delivered, Looked, NotSent, Unusable
+from syncd.core.secret import Secret
+from syncd.sinks import Parcel
+from syncd.sinks.post import exchange
+from syncd.sinks.slack import answers, render
+
+Clock: TypeAlias = Callable[[], datetime]
+
+# What a webhook has no use for: it decides by itself, and there is nothing that metadata could be found by.
+_OF_BOTS_ONLY: Final = ("metadata", "parse", "link_names")
+
+
+class WebhookSink:
+    """Posts to the address that `urls` has for a target."""
+
+    def __init__(self, urls: Mapping[str, Secret], clock: Clock, timeout: float = 10) -> None:
+        self._urls = dict(urls)
+        self._clock = clock
+        self._timeout = timeout
+        self._trust = ssl.create_default_context()
+        self._one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def __repr__(self) -> str:
+        return "WebhookSink()"
+
+    def send(self, parcel: Parcel) -> Attempted:
+        """Post by itself, whatever it answers or edits."""
+        url = self._urls.get(parcel.target)
+        if url is None:
+            return Unusable("token", "no webhook is configured under this name")
+        content = render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)
+        body = json.dumps({name: value for name, value in content.items() if name not in _OF_BOTS_ONLY}).encode()
+        headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": f"syncd/{__version__}"}
+        try:
+            request = Request(url.reveal(), data=body, headers=headers, method="POST")  # noqa: S310 - checked with the configuration
+        except ValueError:  # its text is the address
+            return NotSent("no address of HTTP")
+        try:
+            with self._one_at_a_time[parcel.target]:
+                reply = exchange(request, self._timeout, self._trust)
+        except Exception as error:  # noqa: BLE001 - a sink raises nothing
+            return answers.of_error(error)
+        if reply.status == answers.OK and reply.text == "ok":
+            return Delivered()
+        return answers.of_webhook(reply.status, reply.headers, reply.text, self._clock())
+
+    def look(self, parcel: Parcel) -> Looked:  # noqa: ARG002 - nobody can read through a webhook
+        """There is no looking."""
+        return CannotEverLook()
+
+    def probe(self, target: str) -> Unusable | None:
+        """What can be known without posting: whether there is an address at all."""
+        return None if target in self._urls else Unusable("token", "no webhook is configured under this name")
