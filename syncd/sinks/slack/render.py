@@ -32,7 +32,7 @@ MOST_BLOCKS: Final = 20
 MOST_CHARACTERS: Final = 9_000
 MOST_HEADER: Final = 140
 MOST_TEXT: Final = 300
-MOST_ROWS: Final = 25
+MOST_ROWS: Final = 25  # under the header
 _MOST_COLUMNS: Final = 8
 _MOST_SPAN: Final = 1_000
 _MOST_CELL: Final = 120
@@ -49,7 +49,7 @@ EVENT: Final = "syncd_alert"
 
 _SAFE: Final = re.compile(r"[A-Za-z0-9._:/@-]{1,80}")
 _CONSTANT: Final = re.compile(r"[A-Za-z][A-Za-z ]{0,39}")
-_NUMERIC: Final = re.compile("[-\u2013\u2212+~≈<>%0-9.,\u202f ]+")
+_NUMERIC: Final = re.compile("(?:[-\u2013\u2212+~≈%0-9.,\u202f ]|\\b(?:to|at least|at most|not stated)\\b)+")
 # Our own titles hold neither.
 _HARMLESS: Final = {ord("<"): "\u2039", ord(">"): "\u203a"}
 _MOST_KEYS: Final = 4
@@ -230,9 +230,9 @@ def _write_table(table: Table, body: _Body) -> None:
     ] or [{"align": "left"}] * columns
     settings[0] = {"align": "left", "is_wrapped": True}
     body.add_table([_heading_cell(text) for text in table.header[:columns]], settings)
-    for row in rows[: MOST_ROWS - 1]:
+    for row in rows[:MOST_ROWS]:
         body.add_row([_cell(text, "plain" if n else "code") for n, text in enumerate(row)])
-    body.shortened |= len(rows) > MOST_ROWS - 1 or len(table.header) > columns
+    body.shortened |= len(rows) > MOST_ROWS or len(table.header) > columns
 
 
 def _heading_cell(text: str) -> Element:
