@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,14 +12,10 @@ import typer
 
 from syncd.cli.common import load, opened
 from syncd.cli.output import Format, FormatOption, chosen, write
+from syncd.core.text import duration
 
 # A delivery that is older than this and not sent is a fault, not a delay.
 _LATE: Final = timedelta(minutes=15)
-
-_SHOWN: Final = (
-    *("key_name", "state", "state_since", "last_poll_at", "last_success_at"),
-    *("tier", "credits_balance", "model_count", "held_changes"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +83,34 @@ def _tell(found: Status, where: Mapping[str, str], form: Format | None) -> None:
 
 
 def _tell_people(found: Status, where: Mapping[str, str]) -> None:
-    _table(_SHOWN, found.keys)
-    _table(("state", "deliveries", "oldest"), found.outbox)
+    now = datetime.now(UTC)
+    _table([_key(key, now) for key in found.keys])
+    _table([{"alerts": row["state"], "count": row["deliveries"], "oldest": row["oldest"]} for row in found.outbox])
     for name, value in where.items():
         typer.echo(f"{name}: {value}")
     for need in found.needs or ["all is well"]:
         typer.echo(f"! {need}" if found.needs else need)
 
 
-def _table(columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
+def _key(key: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """A key in as few columns as fit a terminal."""
+    return {
+        "key": key["key_name"],
+        "state": key["state"].replace("_", " "),
+        "for": _ago(key["state_since"], now),
+        "last good poll": _ago(key["last_success_at"], now, " ago"),
+        "tier": key["tier"],
+        "credits": key["credits_balance"],
+        "models": key["model_count"],
+        "held": key["held_changes"],
+    }
+
+
+def _ago(moment: str | None, now: datetime, suffix: str = "") -> str | None:
+    return None if moment is None else duration(now - datetime.fromisoformat(moment).replace(tzinfo=UTC)) + suffix
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
     if rows:
-        write(columns, rows, Format.table)
+        write(list(rows[0]), rows, Format.table)
+        typer.echo()
