@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,6 +49,9 @@ def _database(config: Config) -> list[bool]:
             engine.check_place(engine.sqlite_path(config.database.url))
         except StoreError as error:
             typer.echo(f"database       ! {error}")
+            return [False]
+        if not os.access(engine.sqlite_path(config.database.url).parent, os.W_OK):
+            typer.echo(f"database       ! {where}: the folder cannot be written to; give syncd's user the permission")
             return [False]
         typer.echo(f"database       {where}: new, `syncd run` creates it")
         return [True]

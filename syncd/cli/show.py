@@ -22,13 +22,13 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 def moment(text: str, now: datetime) -> datetime:
     """A time as people give it: 7d or 90m ago, a date, or an ISO time (UTC unless it says otherwise)."""
-    if found := re.fullmatch(r"(\d{1,6})([smhdw])", text.strip()):
-        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
     try:
+        if found := re.fullmatch(r"(\d{1,6})([smhdw])", text.strip()):
+            return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is not a time", "write 7d, 12h, 2026-11-23 or 2026-11-23T10:00:00Z") from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def models(

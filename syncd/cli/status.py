@@ -18,6 +18,10 @@ from syncd.core.text import duration
 _LATE: Final = timedelta(minutes=15)
 
 
+# So many polls may be missed, after a restart or because the vendor asked to wait, before somebody should look.
+_MISSED: Final = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """Rows of the views, and what needs a person, each with what to do."""
@@ -41,7 +45,7 @@ def status(ctx: typer.Context, form: FormatOption = None) -> None:
         conditions = queries.open_conditions(connection).dicts()
         outbox = queries.outbox(connection).dicts()
     needs = [
-        *_of_keys(keys, {key.name for key in config.keys}),
+        *_of_keys(keys, {key.name: key.interval for key in config.keys}, datetime.now(UTC)),
         *_of_conditions(conditions),
         *_of_outbox(outbox, datetime.now(UTC)),
         *([] if config.routes else ["no route is configured, so nobody is told anything: add [[routes]]"]),
@@ -51,10 +55,13 @@ def status(ctx: typer.Context, form: FormatOption = None) -> None:
     raise typer.Exit(1 if needs else 0)
 
 
-def _of_keys(keys: Iterable[Mapping[str, Any]], configured: set[str]) -> Iterable[str]:
-    polled = {key["key_name"] for key in keys if key["last_poll_at"] is not None}
-    for name in sorted(configured - polled):
-        yield f"key {name} has never been polled: is `syncd run` running?"
+def _of_keys(keys: Iterable[Mapping[str, Any]], intervals: Mapping[str, timedelta], now: datetime) -> Iterable[str]:
+    polled = {key["key_name"]: key["last_poll_at"] for key in keys if key["last_poll_at"] is not None}
+    for name, interval in sorted(intervals.items()):
+        if name not in polled:
+            yield f"key {name} has never been polled: is `syncd run` running?"
+        elif now - _moment(polled[name]) > _MISSED * interval + timedelta(minutes=1):
+            yield f"key {name} was last polled {_ago(polled[name], now)} ago: is `syncd run` running?"
 
 
 def _of_conditions(conditions: Iterable[Mapping[str, Any]]) -> Iterable[str]:
@@ -78,7 +85,8 @@ def _tell(found: Status, where: Mapping[str, str], form: Format | None) -> None:
     if chosen(form) is Format.table:
         _tell_people(found, where)
         return
-    row = {**where, "keys": found.keys, "conditions": found.conditions, "outbox": found.outbox, "needs": found.needs}
+    conditions = [{**one, "detail": json.loads(one["detail"])} for one in found.conditions]
+    row = {**where, "keys": found.keys, "conditions": conditions, "outbox": found.outbox, "needs": found.needs}
     write(list(row), [row], form)
 
 
@@ -107,7 +115,11 @@ def _key(key: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def _ago(moment: str | None, now: datetime, suffix: str = "") -> str | None:
-    return None if moment is None else duration(now - datetime.fromisoformat(moment).replace(tzinfo=UTC)) + suffix
+    return None if moment is None else duration(now - _moment(moment)) + suffix
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def _table(rows: list[dict[str, Any]]) -> None:

@@ -80,17 +80,19 @@ def write_edit(connection: Connection, edit: ConditionEdit, now: datetime) -> li
 
 
 def retire(connection: Connection, keys: Sequence[str], now: datetime) -> None:
-    """Keys have left the configuration: none of them holds a condition open any more, and nobody is told."""
+    """Keys have left the configuration: none of them holds a condition open any more."""
     if not keys:
         return
+    told: list[Told] = []
     for condition in _open(connection, _OPEN):
-        for edit in _retirements(condition, keys):
-            write_edit(connection, edit, now)
+        for edit in _retirements(condition, keys, now):
+            told += write_edit(connection, edit, now)
+    announcements.write(connection, told)
 
 
-def _retirements(condition: OpenCondition, keys: Iterable[str]) -> Iterable[ConditionEdit]:
+def _retirements(condition: OpenCondition, keys: Iterable[str], now: datetime) -> Iterable[ConditionEdit]:
     """One key after the other, each edit upon the one before."""
     for key in keys:
-        if (edit := retired(condition, key)) is not None:
+        if (edit := retired(condition, key, now)) is not None:
             yield edit
             condition = replace(condition, detail=edit.detail)

@@ -65,6 +65,11 @@ class OutboxTransaction:
         orphaned = update(deliveries).where(sending).values(state="unknown", retry_at=now, last_error=said)
         return self._connection.execute(orphaned).rowcount
 
+    def hurry(self, now: datetime) -> None:
+        """Every delivery that waits for another try is due now."""
+        later = update(deliveries).where(deliveries.c.state.in_(("retry", "unknown")), deliveries.c.retry_at > now)
+        self._connection.execute(later.values(retry_at=now))
+
     def ready(self, now: datetime) -> list[Destination]:
         """The destinations at which something can be done now."""
         due = select(announcements.c.destination_id).where(
