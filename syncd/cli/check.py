@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from syncd.cli.common import load
+from syncd.core.rules import Severity
 from syncd.core.text import duration
 from syncd.errors import SchemaMismatch, StoreError
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from syncd.config import Config
 
 # One event of each sort that people want to hear of.
-_SORTS = {
+_SORTS: Final[Mapping[str, tuple[str, Severity]]] = {
     "an unlocked model": ("model.added", "additive"),
     "a raised price": ("credits.band.raised", "risky"),
     "a parameter that breaks requests": ("param.removed", "breaking"),
@@ -91,7 +93,7 @@ def _routes(config: Config) -> list[bool]:
             key.name
             for key in config.keys
             if not any(
-                matches(route, Event(kind, severity, KeyFacts(key.name, key.account, key.base_url, key.labels)))  # type: ignore[arg-type]
+                matches(route, Event(kind, severity, KeyFacts(key.name, key.account, key.base_url, key.labels)))
                 for route in config.routes
             )
         ]
