@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -82,6 +82,27 @@ def first_run(schedule: KeySchedule | None, interval: timedelta, now: datetime) 
         return now
     # A last poll in the future is a clock that was set back: waiting for it could take years.
     return max(now, min(schedule.last_poll_at, now) + interval)
+
+
+def waiting(targets: Iterable[Target], schedules: Mapping[str, KeySchedule], now: datetime) -> dict[str, datetime]:
+    """The keys whose account or address the vendor asked to leave alone, each with until when."""
+    asked: dict[tuple[str | None, str], datetime] = {}
+    targets = list(targets)
+    for target in targets:
+        known = schedules.get(target.facts.name)
+        if known is not None and known.retry_at is not None and known.retry_at > now:
+            who = _who(target, known.retry_scope)
+            asked[who] = max(known.retry_at, asked.get(who, known.retry_at))
+    found = {}
+    for target in targets:
+        untils = [until for scope in ("account", "base_url") if (until := asked.get(_who(target, scope))) is not None]
+        if untils:
+            found[target.facts.name] = max(untils)
+    return found
+
+
+def _who(target: Target, scope: str | None) -> tuple[Scope, str]:
+    return ("account", target.facts.account) if scope == "account" else ("base_url", target.facts.base_url)
 
 
 @dataclass
@@ -241,8 +262,7 @@ class Service:
 
     def _wait(self, target: Target, scope: str | None, until: datetime) -> None:
         """Remember that the vendor asked everybody of this account, or at this address, to wait."""
-        who: tuple[Scope, str]
-        who = ("account", target.facts.account) if scope == "account" else ("base_url", target.facts.base_url)
+        who = _who(target, scope)
         with self._lock:
             self._waits[who] = max(until, self._waits.get(who, until))
 

@@ -213,6 +213,14 @@ PARAM = [
     Example("param.type.undecided", param(type="image"), text(), "risky", n("type"), decided=False),
     Example("param.type.undecided", param(type="enum"), text(), "risky", n("type"), decided=False),
     Example("param.type.undecided", integer(), param(), "risky", n("type"), decided=False),
+    Example(
+        "param.type.undecided",
+        text(pattern="^b$"),
+        param(type="enum", values=["b"], pattern="^b$"),
+        "risky",
+        n("type"),
+        decided=False,
+    ),
     Example("param.type.undecided", param(type={"a": 1}), param(type={"a": 2}), "risky", n("type"), decided=False),
     # bounds
     *of_bound("max", "max", "integer", 3, 4, sends=4),

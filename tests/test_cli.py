@@ -221,6 +221,30 @@ def test_once_with_some_keys_leaves_the_others_alone(tmp_path, vendor):
     ]
 
 
+def test_once_leaves_alone_whom_the_vendor_asked_to_leave_alone(tmp_path, vendor):
+    home = Home(tmp_path, vendor, "busy", "free")
+    home.account("busy").answer = hostile.always(hostile.rate_limited("3600"))
+    home.run("once")
+    vendor.forget()
+    again = home.run("once")
+    assert again.code == 1
+    assert re.search(r"^busy +not asked +the vendor asked to wait until 20", again.err, re.MULTILINE)
+    assert len(vendor.requests) == 1
+
+
+def test_once_says_what_was_odd(home):
+    home.account("prod").answer = hostile.always(hostile.without_slug())
+    assert re.search(r"^ +note +/models/\d+: model left out", home.run("once").err, re.MULTILINE)
+
+
+def test_a_progress_line_that_nobody_reads_stops_nothing(tmp_path, vendor):
+    home = Home(tmp_path, vendor, "one", "two")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*COMMAND, "once"], cwd=home.folder, env=home.environ, stderr=full, check=False)
+    assert ended.returncode == 0
+    assert home.rows("SELECT key_name, state FROM key_status") == [("one", "ok"), ("two", "ok")]
+
+
 def test_once_with_a_key_that_is_not_configured(home):
     refused = home.run("once", "--key", "prdo")
     assert refused.code == 2
@@ -331,6 +355,15 @@ def test_status_says_what_needs_a_person(home):
     assert json.loads(asked.out)["needs"]
 
 
+def test_status_misses_a_daemon_that_does_not_run(home):
+    home.run("once")
+    with closing(sqlite3.connect(home.file)) as connection, connection:
+        connection.execute("UPDATE polls SET last_at = '2026-01-01 00:00:00.000000'")
+    shown = home.run("status", "--format", "table")
+    assert shown.code == 1
+    assert re.search(r"^! key prod was last polled .* ago: is `syncd run` running\?$", shown.out, re.MULTILINE)
+
+
 # --- questions --------------------------------------------------------------------------------------------------------
 
 
@@ -386,7 +419,12 @@ def test_changes_can_be_filtered(history):
 
 
 def test_a_filter_that_means_nothing(history):
-    for refused in history.run_all(("changes", "--since", "soon"), ("changes", "--severity", "terrible")):
+    for refused in history.run_all(
+        ("changes", "--since", "soon"),
+        ("changes", "--since", "999999d"),
+        ("models", "--at", "0001-01-01T00:00:00+23:59"),
+        ("changes", "--severity", "terrible"),
+    ):
         assert refused.code == 2
         assert one_line(refused.err)
 
@@ -400,6 +438,17 @@ def test_sql_refuses_what_is_no_question(sql_home):
     ):
         assert (refused.code, refused.out) == (2, "")
         assert one_line(refused.err)
+
+
+def test_sql_takes_a_query_that_begins_with_a_remark(sql_home):
+    asked = sql_home.run("sql", "-- how many?\nSELECT 1 AS one")
+    assert (asked.code, json.loads(asked.out)) == (0, {"one": 1})
+
+
+def test_sql_attaches_no_file(history):
+    refused = history.run("sql", "ATTACH DATABASE 'other.db' AS other")
+    assert refused.code == 2
+    assert not (history.folder / "other.db").exists()
 
 
 def test_sql_answers(sql_home):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from syncd import config
-from syncd.config import Config, Database, Key, Rules, Schedule, Vendor
+from syncd.config import Config, Database, Key, Rules, Schedule, Slack, Vendor
 from syncd.config.tables import DEFAULTS
 from syncd.core import rules
 from syncd.core.routing import Route
@@ -111,6 +111,7 @@ def test_a_file_that_names_one_key_has_every_default(folder: Path, cwd: Path) ->
             ),
         ),
         routes=(),
+        slack=Slack(token=None, api_url="https://slack.com/api/", webhooks={}),
         rules=Rules(record_only=(), unknown_params="reject", required_with_default="breaking"),
     )
 
@@ -179,6 +180,7 @@ def test_every_setting_is_read(folder: Path) -> None:
                 min_percent=Decimal("2.5"),
             ),
         ),
+        slack=Slack(token=None, api_url="https://slack.com/api/", webhooks={}),
         rules=Rules(record_only=("model.description.*",), unknown_params="ignore", required_with_default="risky"),
     )
 
@@ -502,6 +504,7 @@ def test_one_key_in_the_environment_is_enough(cwd: Path) -> None:
             ),
         ),
         routes=(Route(name="everything", to="console"),),
+        slack=Slack(token=None, api_url="https://slack.com/api/", webhooks={}),
         rules=Rules(record_only=(), unknown_params="reject", required_with_default="breaking"),
     )
 

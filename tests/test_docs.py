@@ -9,6 +9,7 @@ import pytest
 
 from syncd.cli import app
 from syncd.store import Store, queries
+from tests.changes_page import page as changes_page
 
 ROOT = Path(__file__).parents[1]
 SQL_DOC = (ROOT / "docs" / "sql.md").read_text("utf-8")
@@ -75,3 +76,7 @@ def test_the_readme_names_every_command_and_no_other():
 def test_links_between_pages_lead_somewhere(page):
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_page_of_kinds_is_the_program_s_own_table():
+    assert (ROOT / "docs" / "changes.md").read_text("utf-8") == changes_page()

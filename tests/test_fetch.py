@@ -23,7 +23,8 @@ from syncd.core.secret import Secret
 from syncd.core.wire import Answer, NoAnswer, Request
 from syncd.demo.vendor import Account, Reply, SimulatedVendor, made_up_models
 from syncd.errors import ConfigError
-from syncd.fetch import Fetcher, Network, _Socket
+from syncd.fetch import Fetcher, Network
+from syncd.fetch.network import _Socket
 from tests import hostile
 
 KEY = "vvx_live_0123456789abcdefghijklmnopqrstuv"

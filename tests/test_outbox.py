@@ -477,3 +477,14 @@ def test_what_is_below_a_threshold_is_not_due(migrated_url: str, clock: Clock):
     assert outbox.step() == []
     assert outbox.next_due() is None
     mail.watch.close()
+
+
+def test_a_price_that_crept_is_told_from_the_one_told_last(migrated_url: str, clock: Clock):
+    mail = mailing(migrated_url, clock, Route("prices", "console", min_percent=Decimal(5)))
+    for price in (10.3, 10.4, 10.6):  # it was seen at 10 first
+        mail.watch.answer("prod", listing(with_price(A, price, 20)))
+        clock.advance(hours=1)
+        mail.outbox().step()
+    (message,) = mail.console.messages
+    assert "10 \u2192 10.6 (+6.0 %)" in as_text(message)
+    mail.watch.close()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from syncd.app import App, build, utc_now
-from syncd.config import Config, Database, Key, Rules, Schedule, Vendor
+from syncd.config import Config, Database, Key, Rules, Schedule, Slack, Vendor
 from syncd.core.delivery import Attempted, CannotEverLook, Delivered, Looked, NotSent, Unusable
 from syncd.core.message import as_text
 from syncd.core.routing import Route
@@ -173,6 +173,7 @@ def configured(
             for name in keys
         ),
         routes=(Route("everything", "console"),),
+        slack=Slack(None, "https://slack.example/", {}),
         rules=Rules(record_only=(), unknown_params="reject", required_with_default="breaking"),
     )
 

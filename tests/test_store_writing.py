@@ -287,6 +287,30 @@ def end_session(admin: psycopg.Connection[tuple[int]]) -> int:
     return holder
 
 
+def test_a_file_that_is_replaced_under_the_lock_is_noticed(tmp_path: Path):
+    file = tmp_path / "syncd.db"
+    with lock.held(sqlite_url(file)) as confirm:
+        confirm()  # the database comes into being after its lock
+        file.touch()
+        confirm()
+        file.rename(tmp_path / "gone.db")
+        with pytest.raises(LockHeld, match="gone or was replaced"):
+            confirm()
+        file.touch()
+        with pytest.raises(LockHeld, match="gone or was replaced"):
+            confirm()
+
+
+def test_a_link_to_a_database_has_the_lock_of_the_database(tmp_path: Path):
+    (tmp_path / "link.db").symlink_to(tmp_path / "syncd.db")
+    with (
+        lock.held(sqlite_url(tmp_path / "syncd.db")),
+        pytest.raises(LockHeld),
+        lock.held(sqlite_url(tmp_path / "link.db")),
+    ):
+        pass
+
+
 def test_a_lock_whose_connection_ended_is_taken_again(postgres: Postgres):
     with postgres.database() as name, postgres.connect("postgres") as admin:
         with lock.held(postgres.url(name)) as confirm:

@@ -151,6 +151,8 @@ def test_cleaned_text_is_one_harmless_line(text: str, limit: int):
     [
         ("", '""'),
         ("1K", "1K"),
+        ("1", '"1"'),
+        ("true", '"true"'),
         (None, "null"),
         (True, "true"),
         (12_847, f"12{SPACE}847"),

@@ -181,9 +181,8 @@ def upgrade() -> None:
             sa.String,
             comment="resolved once, so that a doubtful message is looked for in a known channel",
         ),
-        sa.Column("frozen_until", Utc, comment="it asked for silence, or is out of order and is asked again then"),
-        sa.Column("broken_since", Utc, comment="since when it is out of order"),
-        sa.Column("last_error", sa.Text, comment="what is out of order"),
+        sa.Column("frozen_until", Utc),
+        sa.Column("broken_since", Utc),
         sa.Column("last_sent_at", Utc),
         sa.Column(
             "fence", sa.Integer, nullable=False, server_default=sa.text("0"), comment="rises with each sender's lease"
@@ -206,16 +205,7 @@ def upgrade() -> None:
         sa.Column("retry_at", Utc),
         sa.Column("sent_at", Utc),
         sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column(
-            "rung", sa.String, nullable=False, server_default=sa.text("'rich'"), comment="the form of the next attempt"
-        ),
-        sa.Column(
-            "looks",
-            sa.Integer,
-            nullable=False,
-            server_default=sa.text("0"),
-            comment="times it was looked for in vain",
-        ),
+        sa.Column("rung", sa.String, nullable=False, server_default=sa.text("'rich'")),
         sa.Column("fence", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("slack_ts", sa.String),
         sa.Column("last_error", sa.Text),

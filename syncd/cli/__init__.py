@@ -62,6 +62,8 @@ def syncd(
 for command in (
     *(run.run, run.once, demo.demo),
     *(check.check, database.migrate),
-    *(status.status, show.models, show.changes, database.sql),
+    *(status.status, show.models, show.changes),
 ):
     app.command()(command)
+# A query may begin with a comment, which looks like an option.
+app.command(context_settings={"ignore_unknown_options": True})(database.sql)

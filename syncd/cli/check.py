@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from syncd.cli.common import load
+from syncd.core.rules import Severity
 from syncd.core.text import duration
 from syncd.errors import SchemaMismatch, StoreError
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from syncd.config import Config
 
 # One event of each sort that people want to hear of.
-_SORTS = {
+_SORTS: Final[Mapping[str, tuple[str, Severity]]] = {
     "an unlocked model": ("model.added", "additive"),
     "a raised price": ("credits.band.raised", "risky"),
     "a parameter that breaks requests": ("param.removed", "breaking"),
@@ -48,6 +51,9 @@ def _database(config: Config) -> list[bool]:
             engine.check_place(engine.sqlite_path(config.database.url))
         except StoreError as error:
             typer.echo(f"database       ! {error}")
+            return [False]
+        if not os.access(engine.sqlite_path(config.database.url).parent, os.W_OK):
+            typer.echo(f"database       ! {where}: the folder cannot be written to; give syncd's user the permission")
             return [False]
         typer.echo(f"database       {where}: new, `syncd run` creates it")
         return [True]
@@ -87,7 +93,7 @@ def _routes(config: Config) -> list[bool]:
             key.name
             for key in config.keys
             if not any(
-                matches(route, Event(kind, severity, KeyFacts(key.name, key.account, key.base_url, key.labels)))  # type: ignore[arg-type]
+                matches(route, Event(kind, severity, KeyFacts(key.name, key.account, key.base_url, key.labels)))
                 for route in config.routes
             )
         ]

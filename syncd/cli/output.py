@@ -42,17 +42,11 @@ def chosen(form: Format | None) -> Format:
     return form or (Format.table if sys.stdout.isatty() else Format.jsonl)
 
 
-def write(
-    columns: Sequence[str],
-    rows: Sequence[Mapping[str, Any]],
-    form: Format | None,
-    *,
-    shown: Sequence[str] | None = None,
-) -> None:
-    """Write rows. `shown` are the columns of the table, where it has fewer than the data."""
+def write(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Format | None) -> None:
+    """Write rows in the form asked for, or the usual one."""
     match chosen(form):
         case Format.table:
-            _table(shown or columns, rows)
+            _table(columns, rows)
         case Format.json:
             typer.echo(json.dumps([_decoded(row) for row in rows], ensure_ascii=False, indent=2))
         case Format.jsonl:

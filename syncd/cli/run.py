@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syncd.cli.common import load
-from syncd.core.text import count
+from syncd.core.text import clean, count, moment
 from syncd.errors import LockHeld, StoreError, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -128,21 +128,26 @@ def once(
 
     For cron and CI. Prints a line per key. Exits 1 if a key could not be read or an alert was not sent.
     """
+    from syncd.service import waiting
+
     config = _at_once(load(ctx.obj))
     names = _named(config, key or [])
     if not config.routes:
         typer.echo("warning: no route is configured, so nobody is told anything: add [[routes]]", err=True)
     with _rehearsed(config) if dry_run else _for_real(config) as app:
-        asked = [target for target in app.targets if target.facts.name in names]
+        waits = waiting(app.targets, app.store.schedules(), app.clock())
+        asked = [target for target in app.targets if target.facts.name in names - waits.keys()]
         # Where it is a rehearsal its one transaction must not wait for the network: others write meanwhile.
         answers = list(_asked(app, asked)) if dry_run else _asked(app, asked)
         with app.store.rehearsal() if dry_run else nullcontext():
             app.register()
+            for name in sorted(names & waits.keys()):
+                _say(f"{name:<{_width(app)}}  not asked     the vendor asked to wait until {moment(waits[name])}")
             polled = [_recorded(app, target, answer) for target, answer in answers]
             unsent = _deliver(app, seconds=0.0 if dry_run else _ONCE_SECONDS)
     if unsent:
-        typer.echo(unsent, err=True)
-    raise typer.Exit(0 if all(polled) and not unsent else 1)
+        _say(unsent)
+    raise typer.Exit(0 if all(polled) and len(polled) == len(names) and not unsent else 1)
 
 
 def _at_once(config: Config) -> Config:
@@ -171,6 +176,8 @@ def _for_real(config: Config) -> Iterator[App]:
         _migrate(config)
         app = stack.enter_context(build(config))
         app.outbox.recover()
+        # Nobody knows when the next run will be: what was to wait for a later try is tried now.
+        app.outbox.hurry()
         yield app
 
 
@@ -198,14 +205,31 @@ def _asked(app: App, targets: list[Target]) -> Iterator[tuple[Target, Answer | N
 
 def _recorded(app: App, target: Target, answer: Answer | NoAnswer) -> bool:
     """Store one answer and print its line. Whether the key is well."""
-    width = max(len(target.facts.name) for target in app.targets)
+    width = _width(app)
     try:
         polled = app.poller.record(target.facts, answer)
     except StoreError as error:
-        typer.echo(f"{target.facts.name:<{width}}  not stored    {error}", err=True)
+        _say(f"{target.facts.name:<{width}}  not stored    {error}")
         return False
-    typer.echo(f"{target.facts.name:<{width}}  {polled.outcome:<12}  {_told(polled)}", err=True)
+    _say(f"{target.facts.name:<{width}}  {polled.outcome:<12}  {_told(polled)}")
+    for note in polled.notes[:_MOST_NOTES]:
+        _say(f"{'':<{width}}  note          {clean(note)}")
     return polled.good
+
+
+_MOST_NOTES = 5
+
+
+def _width(app: App) -> int:
+    return max(len(target.facts.name) for target in app.targets)
+
+
+def _say(line: str) -> None:
+    """A line for whoever watches. That nobody does any more must not keep a key from being stored."""
+    try:
+        typer.echo(line, err=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _told(polled: Polled) -> str:

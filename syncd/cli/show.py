@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from syncd.cli.common import reading
-from syncd.cli.output import FormatOption, write
+from syncd.cli.output import Format, FormatOption, chosen, write
 from syncd.core.rules import SEVERITIES, Severity, at_least
 from syncd.errors import UsageError
 
@@ -21,13 +22,13 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 def moment(text: str, now: datetime) -> datetime:
     """A time as people give it: 7d or 90m ago, a date, or an ISO time (UTC unless it says otherwise)."""
-    if found := re.fullmatch(r"(\d{1,6})([smhdw])", text.strip()):
-        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
     try:
+        if found := re.fullmatch(r"(\d{1,6})([smhdw])", text.strip()):
+            return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is not a time", "write 7d, 12h, 2026-11-23 or 2026-11-23T10:00:00Z") from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def models(
@@ -48,8 +49,35 @@ def models(
 
     with reading(ctx.obj) as connection:
         found = queries.models(connection, key=key, category=category, at=moment(at, datetime.now(UTC)) if at else None)
-    shown = [column for column in found.columns if column not in ("params", "missing_since" if at else "")]
-    write(found.columns, found.dicts(), form, shown=shown)
+    if chosen(form) is Format.table:
+        rows = [_model(row) for row in found.dicts()]
+        write(_filled(rows), rows, Format.table)
+    else:
+        write(found.columns, found.dicts(), form)
+
+
+def _model(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A model in as few columns as fit a terminal."""
+    return {
+        "key": row["key_name"],
+        "model": row["slug"],
+        "type": row["category"],
+        "credits": _credits(row["credits_min"], row["credits_max"]),
+        "creator": row["creator"],
+        "since": row["since"][:10],
+        "missing since": row["missing_since"],
+    }
+
+
+def _credits(low: float | None, high: float | None) -> str | None:
+    if low is None or high is None:
+        return None if low is high else f"{low if high is None else high}"
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _filled(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns in which something stands, in some row."""
+    return [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
 
 
 def changes(
@@ -76,7 +104,23 @@ def changes(
         for row in found.dicts()
         if fnmatchcase(str(row["kind"]), kind or "*") and fnmatchcase(str(row["slug"] or ""), model or "*")
     ]
-    write(found.columns, rows, form, shown=["detected_at", "key_name", "severity", "kind", "summary", "state"])
+    if chosen(form) is Format.table:
+        told = [_change(row) for row in rows]
+        write(_filled(told), told, Format.table)
+    else:
+        write(found.columns, rows, form)
+
+
+def _change(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A change in as few columns as fit a terminal. What became of it is said where it was not simply told."""
+    told = {"announced": None, "recorded": "not told: no route wants it"}
+    return {
+        "detected": row["detected_at"],
+        "key": row["key_name"],
+        "severity": row["severity"],
+        "change": row["summary"],
+        "remark": told.get(row["state"], row["state"]),
+    }
 
 
 def _at_least(severity: str | None) -> list[Severity]:

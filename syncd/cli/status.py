@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,14 +12,14 @@ import typer
 
 from syncd.cli.common import load, opened
 from syncd.cli.output import Format, FormatOption, chosen, write
+from syncd.core.text import duration
 
 # A delivery that is older than this and not sent is a fault, not a delay.
 _LATE: Final = timedelta(minutes=15)
 
-_SHOWN: Final = (
-    *("key_name", "state", "state_since", "last_poll_at", "last_success_at"),
-    *("tier", "credits_balance", "model_count", "held_changes"),
-)
+
+# So many polls may be missed, after a restart or because the vendor asked to wait, before somebody should look.
+_MISSED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def status(ctx: typer.Context, form: FormatOption = None) -> None:
         outbox = queries.outbox(connection).dicts()
         broken = queries.broken_destinations(connection).dicts()
     needs = [
-        *_of_keys(keys, {key.name for key in config.keys}),
+        *_of_keys(keys, {key.name: key.interval for key in config.keys}, datetime.now(UTC)),
         *_of_conditions(conditions),
         *_of_outbox(outbox, datetime.now(UTC)),
         *_of_destinations(broken),
@@ -57,10 +57,13 @@ def status(ctx: typer.Context, form: FormatOption = None) -> None:
     raise typer.Exit(1 if needs else 0)
 
 
-def _of_keys(keys: Iterable[Mapping[str, Any]], configured: set[str]) -> Iterable[str]:
-    polled = {key["key_name"] for key in keys if key["last_poll_at"] is not None}
-    for name in sorted(configured - polled):
-        yield f"key {name} has never been polled: is `syncd run` running?"
+def _of_keys(keys: Iterable[Mapping[str, Any]], intervals: Mapping[str, timedelta], now: datetime) -> Iterable[str]:
+    polled = {key["key_name"]: key["last_poll_at"] for key in keys if key["last_poll_at"] is not None}
+    for name, interval in sorted(intervals.items()):
+        if name not in polled:
+            yield f"key {name} has never been polled: is `syncd run` running?"
+        elif now - _moment(polled[name]) > _MISSED * interval + timedelta(minutes=1):
+            yield f"key {name} was last polled {_ago(polled[name], now)} ago: is `syncd run` running?"
 
 
 def _of_conditions(conditions: Iterable[Mapping[str, Any]]) -> Iterable[str]:
@@ -90,19 +93,44 @@ def _tell(found: Status, where: Mapping[str, str], form: Format | None) -> None:
     if chosen(form) is Format.table:
         _tell_people(found, where)
         return
-    row = {**where, "keys": found.keys, "conditions": found.conditions, "outbox": found.outbox, "needs": found.needs}
+    conditions = [{**one, "detail": json.loads(one["detail"])} for one in found.conditions]
+    row = {**where, "keys": found.keys, "conditions": conditions, "outbox": found.outbox, "needs": found.needs}
     write(list(row), [row], form)
 
 
 def _tell_people(found: Status, where: Mapping[str, str]) -> None:
-    _table(_SHOWN, found.keys)
-    _table(("state", "deliveries", "oldest"), found.outbox)
+    now = datetime.now(UTC)
+    _table([_key(key, now) for key in found.keys])
+    _table([{"alerts": row["state"], "count": row["deliveries"], "oldest": row["oldest"]} for row in found.outbox])
     for name, value in where.items():
         typer.echo(f"{name}: {value}")
     for need in found.needs or ["all is well"]:
         typer.echo(f"! {need}" if found.needs else need)
 
 
-def _table(columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
+def _key(key: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """A key in as few columns as fit a terminal."""
+    return {
+        "key": key["key_name"],
+        "state": key["state"].replace("_", " "),
+        "for": _ago(key["state_since"], now),
+        "last good poll": _ago(key["last_success_at"], now, " ago"),
+        "tier": key["tier"],
+        "credits": key["credits_balance"],
+        "models": key["model_count"],
+        "held": key["held_changes"],
+    }
+
+
+def _ago(moment: str | None, now: datetime, suffix: str = "") -> str | None:
+    return None if moment is None else duration(now - _moment(moment)) + suffix
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
     if rows:
-        write(columns, rows, Format.table)
+        write(list(rows[0]), rows, Format.table)
+        typer.echo()

@@ -26,9 +26,9 @@ from syncd.config.parse import parse, with_defaults
 from syncd.config.problems import Problems
 from syncd.config.tables import settings
 from syncd.config.validate import validate
-from syncd.config.values import Config, Database, Key, Rules, Schedule, Vendor
+from syncd.config.values import Config, Database, Key, Rules, Schedule, Slack, Vendor
 
-__all__ = ["Config", "Database", "Key", "Rules", "Schedule", "Vendor", "find", "load", "settings"]
+__all__ = ["Config", "Database", "Key", "Rules", "Schedule", "Slack", "Vendor", "find", "load", "settings"]
 
 
 def load(

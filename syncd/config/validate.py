@@ -157,7 +157,7 @@ def _check_kinds(loc: Loc, globs: Sequence[str], kinds: frozenset[str], problems
     for number, glob in enumerate(globs):
         if kinds and not any(fnmatchcase(kind, glob) for kind in kinds):
             close = difflib.get_close_matches(glob, sorted(kinds), n=1)
-            hint = f"did you mean {close[0]}?" if close else "the kinds of change are listed in the documentation"
+            hint = f"did you mean {close[0]}?" if close else "the kinds are listed in docs/changes.md"
             problems.add((*loc, number), "matches no kind of change", hint)
 
 

@@ -231,11 +231,6 @@ def sample(of: Domain) -> Escape | None:
     return escape(of, _NOTHING)
 
 
-def is_empty(of: Domain) -> bool:
-    """Whether the spec admits nothing at all; a domain of unknown kind is not known to be empty."""
-    return of.kind is not None and _is_enumerable(of) and sample(of) is None
-
-
 def _is_enumerable(of: Domain) -> bool:
     return of.kind != "enum" or of.get("values") is not None
 

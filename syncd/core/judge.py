@@ -287,20 +287,20 @@ def _recovered(condition: OpenCondition, key: KeyFacts, now: datetime) -> Condit
     )
 
 
-def retired(condition: OpenCondition, key: str) -> ConditionEdit | None:
-    """A key has left the configuration: it holds no condition open any more, and nobody is told that it is well.
+def retired(condition: OpenCondition, key: str, now: datetime) -> ConditionEdit | None:
+    """A key has left the configuration: it holds no condition open any more. None where the condition does not name it.
 
-    None where the condition does not name it.
+    That nobody asks any more is no news. But where another key has come through an outage that only this one held open,
+    the outage is over, and those who heard of its beginning hear of that.
     """
     keys = condition.detail.get("keys", {})
     if key not in keys:
         return None
     rest = {name: state for name, state in keys.items() if name != key}
-    return ConditionEdit(
-        condition.id,
-        {**condition.detail, "keys": rest, "retired": [*condition.detail.get("retired", []), key]},
-        closed=not rest,
-    )
+    detail = {**condition.detail, "keys": rest, "retired": [*condition.detail.get("retired", []), key]}
+    over = not rest and condition.detail.get("recovered")
+    told = tuple(Announcement(destination, route, now) for destination, route in condition.told) if over else ()
+    return ConditionEdit(condition.id, detail, closed=not rest, announcements=told)
 
 
 _ACCESS_KINDS: Final[Mapping[str, str]] = {

@@ -26,6 +26,9 @@ _MOST_PERCENT: Final = 1_000_000
 _UNGROUPED: Final = 4
 
 
+_LIKE_JSON: Final = re.compile(r"true|false|null|-?\d{1,20}(\.\d{1,20})?")
+
+
 def clean(text: str, limit: int = 200) -> str:
     """The text on one line, without anything that acts, at most `limit` characters."""
     # Of a text of megabytes only so much is looked at; what acts is rarely most of it.
@@ -37,7 +40,8 @@ def clean(text: str, limit: int = 200) -> str:
 def shown(value: Json, limit: int = 80) -> str:
     """A JSON value for people: text as it is, numbers grouped, the rest as JSON."""
     if isinstance(value, str):
-        return clean(value, limit) or '""'
+        # A text that reads like another type's value is quoted: "1" is not 1, and "true" not true.
+        return dumps(value) if _LIKE_JSON.fullmatch(value) else clean(value, limit) or '""'
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return number(value)
     return clean(dumps(value), limit)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from syncd.core import credits
 from syncd.core.canon import decode
@@ -89,6 +89,16 @@ def told_band(connection: Connection, key: int, slug: str, destination: str) -> 
         return _band(row.new)
     untold = connection.execute(of_price.order_by(changes.c.id).limit(1)).one_or_none()
     return None if untold is None else _band(untold.old)
+
+
+def first_untold(connection: Connection, key: int, slug: str, destination: str, change: int) -> str | None:
+    """The price before the steps that were too small to be told there before this change; None if there were none."""
+    earlier = _of_price(key, slug, destination).where(changes.c.id < change)
+    told = earlier.where(announcements.c.state != "below_threshold").with_only_columns(func.max(changes.c.id))
+    since = connection.scalar(told) or 0
+    untold = earlier.where(announcements.c.state == "below_threshold", changes.c.id > since)
+    row = connection.execute(untold.order_by(changes.c.id).limit(1)).one_or_none()
+    return None if row is None or row.old is None else str(row.old)
 
 
 def _of_price(key: int, slug: str, destination: str) -> Select[Any]:

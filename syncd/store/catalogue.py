@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, insert, or_, select, update
 
 from syncd.core.canon import FORM, Json, decode, dumps, is_number
 from syncd.core.catalog import Catalog, Listed
@@ -20,10 +20,13 @@ from syncd.store import versions
 from syncd.store.statements import chunks, inserted
 from syncd.store.tables import changes, listings, model_versions, snapshots
 
+# Built once, because every poll runs it.
+_DIGEST: Final = select(snapshots.c.digest).where(snapshots.c.id == bindparam("snapshot"))
+
 
 def digest(connection: Connection, snapshot: int | None) -> str | None:
     """The digest of a stored state, None if there is none yet."""
-    return None if snapshot is None else connection.scalar(select(snapshots.c.digest).where(snapshots.c.id == snapshot))
+    return None if snapshot is None else connection.scalar(_DIGEST, {"snapshot": snapshot})
 
 
 # --- what is confirmed ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select, true, update
+from sqlalchemy import Connection, Select, bindparam, case, func, literal, or_, select, update
 
 from syncd.core.canon import dumps
 from syncd.core.judge import ConditionEdit, OpenCondition, Opening, retired
@@ -29,15 +29,23 @@ def lock_address(connection: Connection, base_url: str) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(ADDRESS_LOCK, func.hashtext(base_url))))
 
 
+# In one order: on PostgreSQL two keys that lock the same ones wait for each other.
+_OPEN: Final = select(conditions).where(conditions.c.closed_at.is_(None)).order_by(conditions.c.id).with_for_update()
+# Built once, because every poll runs it.
+_OPEN_FOR: Final = _OPEN.where(
+    or_(conditions.c.key_id == bindparam("key"), conditions.c.subject == bindparam("subject"))
+)
+
+
 def open_for(connection: Connection, key: int, base_url: str) -> tuple[OpenCondition, ...]:
     """The open conditions of the key and those of its address, which stay locked until the transaction ends."""
-    return _open(connection, or_(conditions.c.key_id == key, conditions.c.subject == f"url:{base_url}"))
+    return _open(connection, _OPEN_FOR, key=key, subject=f"url:{base_url}")
 
 
-def _open(connection: Connection, which: ColumnElement[bool]) -> tuple[OpenCondition, ...]:
-    # In one order: on PostgreSQL two keys that lock the same ones wait for each other.
-    query = select(conditions).where(conditions.c.closed_at.is_(None), which).order_by(conditions.c.id)
-    rows = connection.execute(query.with_for_update()).all()
+def _open(connection: Connection, query: Select[Any], **given: Any) -> tuple[OpenCondition, ...]:  # noqa: ANN401 - bound
+    rows = connection.execute(query, given).all()
+    if not rows:
+        return ()
     told = announcements.of_openings(connection, [row.id for row in rows])
     return tuple(
         OpenCondition(row.id, row.kind, row.subject, row.opened_at, json.loads(row.detail), tuple(told.get(row.id, ())))
@@ -72,17 +80,19 @@ def write_edit(connection: Connection, edit: ConditionEdit, now: datetime) -> li
 
 
 def retire(connection: Connection, keys: Sequence[str], now: datetime) -> None:
-    """Keys have left the configuration: none of them holds a condition open any more, and nobody is told."""
+    """Keys have left the configuration: none of them holds a condition open any more."""
     if not keys:
         return
-    for condition in _open(connection, true()):
-        for edit in _retirements(condition, keys):
-            write_edit(connection, edit, now)
+    told: list[Told] = []
+    for condition in _open(connection, _OPEN):
+        for edit in _retirements(condition, keys, now):
+            told += write_edit(connection, edit, now)
+    announcements.write(connection, told)
 
 
-def _retirements(condition: OpenCondition, keys: Iterable[str]) -> Iterable[ConditionEdit]:
+def _retirements(condition: OpenCondition, keys: Iterable[str], now: datetime) -> Iterable[ConditionEdit]:
     """One key after the other, each edit upon the one before."""
     for key in keys:
-        if (edit := retired(condition, key)) is not None:
+        if (edit := retired(condition, key, now)) is not None:
             yield edit
             condition = replace(condition, detail=edit.detail)

@@ -37,6 +37,8 @@ def held(url: str) -> Iterator[Confirm]:
 @contextmanager
 def _file(database: Path) -> Iterator[Confirm]:
     engine.check_place(database)
+    # Behind a link lies the same database, and so the same lock.
+    database = database.resolve()
     path = database.with_name(database.name + ".lock")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -52,9 +54,34 @@ def _file(database: Path) -> Iterator[Confirm]:
             raise _held(str(database), f" (process {holder})" if holder else "") from None
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield lambda: None
+        yield _Files(database, path).confirm
     finally:
         os.close(descriptor)  # which releases the lock; the file stays, so that no two processes lock two files
+
+
+class _Files:
+    """The database's file and its lock's: once they are others at the same place, what is written is lost."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._paths = paths
+        self._known: dict[Path, int] = {}
+
+    def confirm(self) -> None:
+        """See `Confirm`. The database may come into being after the lock."""
+        for path in self._paths:
+            here = _inode(path)
+            if here is not None:
+                self._known.setdefault(path, here)
+            if self._known.get(path) != here:
+                what = f"{path} is gone or was replaced while syncd used it"
+                raise LockHeld(what, "put it back, then start syncd again")
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -27,10 +27,12 @@ from sqlalchemy import (
 )
 
 from syncd.core import message as messages
-from syncd.core.canon import Json
+from syncd.core.canon import Json, decode
+from syncd.core.changes import Change, price_since
 from syncd.core.compose import ChangeDue, ConditionDue, Due
 from syncd.core.delivery import DeliveryState, Rung, Settlement
 from syncd.core.message import Message
+from syncd.store import announcements as announced
 from syncd.store.change_rows import change_of
 from syncd.store.statements import chunks
 from syncd.store.tables import announcements, api_keys, attempts, changes, conditions, deliveries, destinations
@@ -95,6 +97,11 @@ class OutboxTransaction:
         self._connection.execute(insert(attempts).from_select(columns, lost.where(sending)))
         orphaned = update(deliveries).where(sending).values(state="unknown", retry_at=now, last_error=said)
         return self._connection.execute(orphaned).rowcount
+
+    def hurry(self, now: datetime) -> None:
+        """Every delivery that waits for another try is due now."""
+        later = update(deliveries).where(deliveries.c.state.in_(("retry", "unknown")), deliveries.c.retry_at > now)
+        self._connection.execute(later.values(retry_at=now))
 
     def ready(self, now: datetime) -> list[Destination]:
         """The destinations at which something can be done now."""
@@ -170,12 +177,12 @@ class OutboxTransaction:
         rows = self._connection.execute(query).all()
         edges = [row for row in rows if row.condition_id is not None]
         found: list[Due] = [
-            *self._changes({row.change_id: row.announcement for row in rows if row.change_id is not None}),
+            *self._changes(destination, {row.change_id: row.announcement for row in rows if row.change_id is not None}),
             *self._conditions(edges, lambda key: visible(destination.spec, key)),
         ]
         return sorted(found, key=lambda one: one.announcement)
 
-    def _changes(self, wanted: dict[int, int]) -> Iterable[ChangeDue]:
+    def _changes(self, destination: Destination, wanted: dict[int, int]) -> Iterable[ChangeDue]:
         for part in chunks(wanted):
             query = (
                 select(changes, api_keys.c.name.label("key_name"))
@@ -183,7 +190,15 @@ class OutboxTransaction:
                 .where(changes.c.id.in_(part))
             )
             for row in self._connection.execute(query):
-                yield ChangeDue(wanted[row.id], row.key_name, row.detected_at, change_of(row))
+                yield ChangeDue(wanted[row.id], row.key_name, row.detected_at, self._as_told(destination, row))
+
+    def _as_told(self, destination: Destination, row: Row[Any]) -> Change:
+        """The change; of a price, from the one this destination was told last."""
+        change = change_of(row)
+        if not change.kind.startswith("credits.band."):
+            return change
+        before = announced.first_untold(self._connection, row.key_id, row.slug, destination.spec, row.id)
+        return change if before is None else price_since(change, decode(before).value)
 
     def _conditions(
         self, rows: Sequence[Row[*tuple[Any, ...]]], visible: Callable[[str], bool]

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, select, update
 
 from syncd.core.catalog import Catalog
 from syncd.core.changes import Before
@@ -39,13 +39,23 @@ TICK: Final = timedelta(microseconds=1)
 SET_BACK: Final = timedelta(minutes=5)
 
 
+# What every poll runs is built once: putting a statement together costs more than running it.
+_LOCK_KEY: Final = select(api_keys).where(api_keys.c.name == bindparam("name")).with_for_update()
+
+
+@cache
+def _update_of(columns: tuple[str, ...]) -> Update:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
+    return update(api_keys).where(api_keys.c.id == bindparam("key")).values(values)
+
+
 class KeyTransaction:
     """A write transaction that holds the row of one key."""
 
     def __init__(self, connection: Connection, key: KeyFacts) -> None:
         self._connection = connection
         self._facts = key
-        row = connection.execute(select(api_keys).where(api_keys.c.name == key.name).with_for_update()).one_or_none()
+        row = connection.execute(_LOCK_KEY, {"name": key.name}).one_or_none()
         if row is None:
             raise StoreError(f"key {key.name!r} is not in the database", "start syncd once with this configuration")
         self._key: Row[Any] = row
@@ -118,4 +128,5 @@ class KeyTransaction:
     def _update_key(self, values: dict[str, Any]) -> None:
         changed = {name: value for name, value in values.items() if getattr(self._key, name) != value}
         if changed:
-            self._connection.execute(update(api_keys).where(api_keys.c.id == self._key.id).values(**changed))
+            given = {f"new_{name}": value for name, value in changed.items()}
+            self._connection.execute(_update_of(tuple(changed)), {"key": self._key.id, **given})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +36,8 @@ def sql(connection: Connection, query: str) -> Rows:
         cursor = connection.connection.cursor()
         try:
             if connection.dialect.name == "sqlite":
+                # Attaching a file that is not there would create it.
+                cursor.connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
                 cursor.execute(query)
             else:
                 # Prepared: PostgreSQL then takes one statement only, so that none can end the read-only transaction
@@ -70,6 +74,8 @@ def cell(value: object) -> Cell:
             return int(value) if value == value.to_integral_value() else float(value)
         case bytes():
             return value.hex()
+        case float() if not math.isfinite(value):
+            return str(value)
         case None | bool() | int() | float() | str():
             return value
     return str(value)

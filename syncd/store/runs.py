@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, bindparam, update
 
 from syncd.core.reading import Facts, Outcome, Retry
 from syncd.store.statements import inserted
@@ -25,38 +25,38 @@ class Attempt:
     rejected_body: bytes | None = None
 
 
+# What all polls of a run share, and what is known of the last one only.
+_ALIKE: Final = ("outcome", "http_status", "error_code", "credits_balance", "snapshot_id")
+_LATEST: Final = ("last_at", "duration_ms", "request_id", "rate_limit_remaining", "retry_at", "retry_scope")
+
+# Compared by the database, which alone knows what it made of a fraction. Built once, because every poll runs it.
+_EXTEND: Final = (
+    update(polls)
+    .where(polls.c.id == bindparam("run"))
+    .where(*(polls.c[name].is_not_distinct_from(bindparam(f"this_{name}")) for name in _ALIKE))
+    .values({name: bindparam(f"this_{name}") for name in _LATEST} | {"count": polls.c.count + 1})
+)
+
+
 def record(
     connection: Connection, key: int, last: int | None, attempt: Attempt, *, outcome: Outcome, snapshot: int | None
 ) -> int:
     """Extend the key's last run if the poll is like it, or begin another; the run's id."""
-    alike, latest = _alike(attempt, outcome, snapshot), _latest(attempt)
-    # Compared by the database, which alone knows what it made of a fraction.
-    extended = (
-        update(polls)
-        .where(polls.c.id == last)
-        .where(*(polls.c[name].is_not_distinct_from(value) for name, value in alike.items()))
-        .values(**latest, count=polls.c.count + 1)
-    )
-    if last is not None and connection.execute(extended).rowcount == 1:
+    row = _row(attempt, outcome, snapshot)
+    this = {f"this_{name}": value for name, value in row.items()}
+    if last is not None and connection.execute(_EXTEND, {"run": last, **this}).rowcount == 1:
         return last
-    row = {"key_id": key, "started_at": attempt.ended, "count": 1, **alike, **latest}
-    return inserted(connection, polls, row)
+    return inserted(connection, polls, {"key_id": key, "started_at": attempt.ended, "count": 1, **row})
 
 
-def _alike(attempt: Attempt, outcome: Outcome, snapshot: int | None) -> dict[str, Any]:
-    """What all polls of a run share."""
+def _row(attempt: Attempt, outcome: Outcome, snapshot: int | None) -> dict[str, Any]:
+    """The poll's columns."""
     return {
         "outcome": outcome,
         "http_status": attempt.facts.status,
         "error_code": attempt.facts.code,
         "credits_balance": attempt.facts.balance,
         "snapshot_id": snapshot,
-    }
-
-
-def _latest(attempt: Attempt) -> dict[str, Any]:
-    """What is known of the last poll of a run."""
-    return {
         "last_at": max(attempt.ended, attempt.started),
         "duration_ms": round(attempt.duration * 1000),
         "request_id": attempt.facts.request_id,

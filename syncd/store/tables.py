@@ -207,11 +207,12 @@ destinations = Table(
     _id(),
     Column("spec", String, nullable=False),
     Column("channel_id", String, comment="resolved once, so that a doubtful message is looked for in a known channel"),
-    Column("frozen_until", Utc, comment="it asked for silence, or is out of order and is asked again then"),
-    Column("broken_since", Utc, comment="since when it is out of order"),
-    Column("last_error", Text, comment="what is out of order"),
+    # It asked for silence, or it is out of order and is asked again then.
+    Column("frozen_until", Utc),
+    Column("broken_since", Utc),
     Column("last_sent_at", Utc),
     Column("fence", Integer, nullable=False, server_default=text("0"), comment="rises with each sender's lease"),
+    Column("last_error", Text, comment="what is out of order"),
     UniqueConstraint("spec"),
 )
 
@@ -232,11 +233,11 @@ deliveries = Table(
     Column("retry_at", Utc),
     Column("sent_at", Utc),
     Column("attempts", Integer, nullable=False),
-    Column("rung", String, nullable=False, server_default=text("'rich'"), comment="the form of the next attempt"),
-    Column("looks", Integer, nullable=False, server_default=text("0"), comment="times it was looked for in vain"),
+    Column("rung", String, nullable=False, server_default=text("'rich'")),
     Column("fence", Integer, nullable=False, server_default=text("0")),
     Column("slack_ts", String),
     Column("last_error", Text),
+    Column("looks", Integer, nullable=False, server_default=text("0"), comment="times it was looked for in vain"),
     CheckConstraint("state IN ('sending','retry','unknown','sent','dead')", name="state"),
     CheckConstraint("op IN ('post','update')", name="op"),
     # At most one unsettled delivery per destination: the database holds the rule, whoever sends.
@@ -256,6 +257,28 @@ attempts = Table(
     Index("ix_attempts_delivery_id", "delivery_id"),
 )
 
+silences = Table(
+    "silences",
+    metadata,
+    _id(),
+    Column("matchers", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("until", Utc, nullable=False),
+    Column("author", String, nullable=False),
+    Column("comment", Text, nullable=False),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    _id(),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False, comment="what it is about: said once of each"),
+    Column("created_at", Utc, nullable=False),
+    Column("detail", Text, nullable=False),
+    UniqueConstraint("kind", "subject"),
+)
+
 announcements = Table(
     "announcements",
     metadata,
@@ -269,7 +292,13 @@ announcements = Table(
     Column("created_at", Utc, nullable=False),
     Column("not_before", Utc, nullable=False),
     Column("state", String, nullable=False),
-    CheckConstraint("(change_id IS NULL) <> (condition_id IS NULL)", name="subject"),
+    _ref("notice_id", "notices.id", nullable=True),
+    Column("silence_id", RowId, ForeignKey("silences.id"), comment="what muted it"),
+    CheckConstraint(
+        "CASE WHEN change_id IS NULL THEN 0 ELSE 1 END + CASE WHEN condition_id IS NULL THEN 0 ELSE 1 END"
+        " + CASE WHEN notice_id IS NULL THEN 0 ELSE 1 END = 1",
+        name="subject",
+    ),
     CheckConstraint("(condition_id IS NULL) = (edge IS NULL)", name="edge"),
     CheckConstraint("state IN ('queued','sent','silenced','below_threshold','dropped')", name="state"),
     _partial("uq_announcements_change", "change_id", "destination_id", where="change_id IS NOT NULL", unique=True),
@@ -281,19 +310,10 @@ announcements = Table(
         where="condition_id IS NOT NULL",
         unique=True,
     ),
+    _partial("uq_announcements_notice", "notice_id", "destination_id", where="notice_id IS NOT NULL", unique=True),
+    _partial("ix_announcements_silenced", "silence_id", where="silence_id IS NOT NULL"),
     _partial("ix_announcements_queued", "destination_id", "not_before", where="state = 'queued'"),
     Index("ix_announcements_delivery_id", "delivery_id"),
-)
-
-silences = Table(
-    "silences",
-    metadata,
-    _id(),
-    Column("matchers", Text, nullable=False),
-    Column("created_at", Utc, nullable=False),
-    Column("until", Utc, nullable=False),
-    Column("author", String, nullable=False),
-    Column("comment", Text, nullable=False),
 )
 
 balance_days = Table(

@@ -27,13 +27,14 @@ from dataclasses import replace
 
 from syncd.core.canon import MISSING, Json, Missing
 from syncd.core.catalog import Catalog, Listed
+from syncd.core.changes.fields import price_since
 from syncd.core.changes.groups import Group, category_of, stated
 from syncd.core.changes.model import model_changes
 from syncd.core.changes.scopes import SCOPES, changes_of
 from syncd.core.changes.values import Before, Change, Policy
 from syncd.core.ops import Set, ops
 
-__all__ = ["SCOPES", "Before", "Change", "Policy", "diff", "model_changes"]
+__all__ = ["SCOPES", "Before", "Change", "Policy", "diff", "model_changes", "price_since"]
 
 
 def diff(before: Before, after: Catalog, policy: Policy) -> list[Change]:

@@ -20,7 +20,8 @@ def retyped(group: Group) -> Iterator[Change]:
         yield group.change("param.type.undecided", decided=False, detail=detail)
         return
     lost, gained = _exchange(group)
-    if lost is None and not (old.decided and new.decided):
+    if not old.decided or (lost is None and not new.decided):
+        # An attribute that syncd does not know may have kept out the very value that would prove a loss.
         yield group.change("param.type.undecided", decided=False, detail=detail)
     elif lost is not None:
         kind = "param.type.changed" if gained else "param.type.narrowed"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from syncd.core import credits
 from syncd.core.canon import MISSING, Json, Missing, canonical
 from syncd.core.changes.groups import Group, is_absent
 from syncd.core.changes.values import Change
-from syncd.core.rules import Severity
+from syncd.core.rules import RULES, Severity
 
 # Unknown fields that may decide whether a model can be called: announced. Every other unknown field is only recorded.
 _WATCHED: Final = frozenset({"deprecated", "status", "disabled", "endpoint", "version", "sunset"})
@@ -42,6 +43,15 @@ def band(group: Group) -> Iterator[Change]:
     """The price."""
     old, new = (credits.read_band(None if v is MISSING else v) for v in (group.before, group.after))
     yield group.change(f"credits.band.{credits.outcome(old, new)}", detail=credits.flags(old, new))
+
+
+def price_since(change: Change, before: Json) -> Change:
+    """The same price seen from an earlier one: what to tell who was not told of the steps in between."""
+    old, new = (credits.read_band(None if v is MISSING else v) for v in (before, change.after))
+    kind = f"credits.band.{credits.outcome(old, new)}"
+    related = {name: value for name, value in change.detail.items() if name == "related"}
+    severity = RULES[kind].severity or change.severity
+    return replace(change, kind=kind, severity=severity, before=before, detail={**credits.flags(old, new), **related})
 
 
 def params_replaced(group: Group) -> Iterator[Change]:
