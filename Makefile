@@ -1,7 +1,7 @@
 # Everything a developer runs. Needs make, Python 3.11 or newer and a package index; nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format lock build clean
+.PHONY: help demo test test-slack check lint format lock build pictures clean
 
 # The first of these that really runs and is new enough: version managers put a `python3.13` on the path that only
 # says which versions are switched off. Your own choice: make PYTHON=/path/to/python3 …
@@ -14,15 +14,21 @@ PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 READY := $(VENV)/.ready
+# Programs from the npm registry, a node to run them among them.
+NODE := .node
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## the real daemon against a simulated vendor, alerts on the console
 	$(VENV)/bin/syncd demo
 
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
 	$(RUN) pytest
+
+# Named, or pytest leaves the folder out (tests/emulator/conftest.py).
+test-slack: $(READY) $(NODE)/.ready ## what goes to Slack, tried on other people's tools (needs npm)
+	$(RUN) pytest tests/emulator
 
 check: lint test ## everything a reviewer would run
 
@@ -65,4 +71,26 @@ $(READY): requirements.lock pyproject.toml
 		{ rm -rf $(VENV) && "$(PYTHON)" -m venv $(VENV); }
 	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The messages worth showing; all of them are drawn, to be looked at.
+PICTURES := models_unlocked parameters_changed key_rejected digest
+pictures: $(READY) $(NODE)/.ready $(NODE)/pictures/.ready ## draw what Slack shows, into docs/pictures (needs npm)
+	cp docs/pictures/render.mjs $(NODE)/pictures
+	mkdir -p $(NODE)/pictures/drawn
+	$(RUN) tests.samples > $(NODE)/pictures/messages.json
+	cd $(NODE)/pictures && ../node_modules/.bin/node render.mjs messages.json drawn
+	cp $(PICTURES:%=$(NODE)/pictures/drawn/%.png) docs/pictures
+
+# Exactly what the lock holds, checked against its hashes. No program of these packages runs while they are installed.
+$(NODE)/.ready: FROM := tests/emulator
+$(NODE)/pictures/.ready: FROM := docs/pictures
+$(NODE)/.ready: tests/emulator/package.json tests/emulator/package-lock.json
+$(NODE)/pictures/.ready: docs/pictures/package.json docs/pictures/package-lock.json
+$(NODE)/.ready $(NODE)/pictures/.ready:
+	@command -v npm >/dev/null || { echo "this needs npm, which comes with Node.js: install it" \
+		"(Debian: apt install npm; https://nodejs.org)" >&2; exit 1; }
+	@mkdir -p $(@D)
+	cp $(FROM)/package.json $(FROM)/package-lock.json $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund
 	@touch $@

@@ -112,15 +112,16 @@ def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, sink
         keys={target.facts.name: target.facts for target in targets},
         clock=clock,
         new_id=lambda: delivery_id(clock()),
+        record_only=tuple(rules.record_only),
     )
-    return App(config, store, Poller(_discreet(fetcher.get), store, policy, judgement), outbox, targets, clock)
+    return App(config, store, Poller(discreet(fetcher.get), store, policy, judgement), outbox, targets, clock)
 
 
 # A shorter secret could be a word of the catalogue; no vendor gives out such keys.
 _NO_WORD: Final = 12
 
 
-def _discreet(fetch: Fetch) -> Fetch:
+def discreet(fetch: Fetch) -> Fetch:
     """Answers without the secret: a vendor that quotes the key it refuses must not bring it into history and alerts."""
 
     def get(request: Request) -> Answer | NoAnswer:
@@ -148,11 +149,11 @@ def _sinks(config: Config, clock: Clock, console: Sink) -> Mapping[str, Sink]:
     """Who sends where, by the scheme of the destination. Slack's library is loaded only where a route needs it."""
     sinks = {"console": console}
     if config.slack.token is not None:
-        from syncd.sinks.slack import SlackSink
+        from syncd.sinks.slack import SlackSink  # noqa: PLC0415
 
         sinks["slack"] = SlackSink(config.slack.token, config.slack.api_url, clock)
     if config.slack.webhooks:
-        from syncd.sinks.webhook import WebhookSink
+        from syncd.sinks.webhook import WebhookSink  # noqa: PLC0415
 
         sinks["webhook"] = WebhookSink(config.slack.webhooks, clock)
     return sinks

@@ -126,10 +126,12 @@ class Service:
     _scheduler: BackgroundScheduler = None
     _stopping: bool = False
     taken_over: bool = field(default=False, init=False)
-    # Guards the next two.
+    # Guards the next three.
     _lock: threading.Condition = field(default_factory=threading.Condition)
     _under_way: int = 0
     _waits: dict[tuple[Scope, str], datetime] = field(default_factory=dict)
+    # When each key was last brought forward because another one had news, or had news itself.
+    _pulled: dict[str, datetime] = field(default_factory=dict)
     _news: threading.Event = field(default_factory=threading.Event)
     _polls_over: threading.Event = field(default_factory=threading.Event)
     _doubtful: bool = True
@@ -259,6 +261,28 @@ class Service:
         log_polled(polled)
         if polled.announced:
             self._news.set()
+        if polled.changes:
+            self._pull_siblings(target)
+
+    def _pull_siblings(self, target: Target) -> None:
+        """What changed for one key of a vendor has likely changed for the others: ask them now, to tell it together.
+
+        Of each key at most once in its interval: no key costs more than twice its usual polls.
+        """
+        now = self.clock()
+        with self._lock:
+            self._pulled[target.facts.name] = now  # those that it pulls need not pull it in turn
+        for other in self.targets:
+            if other.facts.base_url == target.facts.base_url and self._may_pull(other.facts.name, now):
+                self._scheduler.modify_job(other.facts.name, next_run_time=now)
+
+    def _may_pull(self, name: str, now: datetime) -> bool:
+        with self._lock:
+            last = self._pulled.get(name)
+            if last is not None and now - last < self.intervals[name]:
+                return False
+            self._pulled[name] = now
+            return True
 
     def _wait(self, target: Target, scope: str | None, until: datetime) -> None:
         """Remember that the vendor asked everybody of this account, or at this address, to wait."""

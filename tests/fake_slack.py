@@ -17,7 +17,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -48,13 +47,21 @@ class Fault:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     commits: bool = False
-    how: str = "answer"  # or: reset, drip head, drip body, silence
+    how: str = "answer"  # or: reset, cut, raw, drip head, drip body, silence
+
+    def __str__(self) -> str:
+        """For the name of a test."""
+        done = ["done"] if self.commits else []
+        return " ".join([self.how, str(self.status), *map(": ".join, self.headers), *done, repr(self.body[:60])])
 
 
 def code(error: str, status: int = 200, **more: object) -> Fault:
-    return Fault(
-        status, (("Content-Type", "application/json"),), json.dumps({"ok": False, "error": error, **more}).encode()
-    )
+    return answer({"ok": False, "error": error, **more}, status)
+
+
+def answer(content: object, status: int = 200, *, commits: bool = False) -> Fault:
+    """JSON that is not what was asked for."""
+    return Fault(status, (("Content-Type", "application/json"),), json.dumps(content).encode(), commits=commits)
 
 
 def rate_limited(retry_after: str | None, *, as_json: bool = True) -> Fault:
@@ -76,6 +83,16 @@ def drop_before() -> Fault:
 
 def drop_after() -> Fault:
     return Fault(how="reset", commits=True)
+
+
+def cut_off(*, commits: bool = False) -> Fault:
+    """An answer that ends before the length it announced."""
+    return Fault(200, (("Content-Type", "application/json"),), b'{"ok": true, "ts": "17', commits=commits, how="cut")
+
+
+def raw(content: bytes, *, commits: bool = False) -> Fault:
+    """Whatever it is instead of HTTP."""
+    return Fault(body=content, commits=commits, how="raw")
 
 
 def silence(*, commits: bool = False) -> Fault:
@@ -110,7 +127,12 @@ class Refusal(Exception):
 
 
 class FakeSlack:
-    """See the module. `lag` hides a message from as many readings as it says, or for so long."""
+    """See the module.
+
+    `lag_looks` hides a message from so many readings, `lag_seconds` for so long by Slack's clock. `ahead` is how far
+    that is before ours, `date` what answers bear instead of its time: a text, or nothing if that is empty.
+    `shows_metadata` is off where it keeps metadata to itself.
+    """
 
     def __init__(self, clock: Callable[[], datetime], *, ahead: timedelta = timedelta()) -> None:
         self.clock = clock
@@ -126,6 +148,8 @@ class FakeSlack:
         self.page_size: int | None = None
         self.lag_looks = 0
         self.lag_seconds = 0.0
+        self.shows_metadata = True
+        self.date: str | None = None
         self._next = 0
         self._one_at_a_time = threading.Lock()
         self._over = threading.Event()
@@ -195,18 +219,23 @@ class FakeSlack:
             "auth.test": (self._auth, ()),
             "chat.postMessage": (self._post, ("chat:write",)),
             "chat.update": (self._update, ("chat:write",)),
+            "chat.delete": (self._delete, ("chat:write",)),
+            "blocks.validate": (self._validate, ()),
             "conversations.list": (self._list, ("channels:read",)),
             "conversations.info": (self._info, ("channels:read",)),
             "conversations.history": (self._history, ("channels:history",)),
             "conversations.replies": (self._replies, ("channels:history",)),
         }
+        if seen.method not in methods:
+            raise Refusal("unknown_method")
         do, scopes = methods[seen.method]
         if not self.scopes.issuperset(scopes):
             raise Refusal("missing_scope")
         return do(seen.arguments)
 
     def _auth(self, _: Json) -> Json:
-        return {"user_id": self.user_id, "bot_id": self.bot_id, "team_id": "T000"}
+        names = {"user": "syncd", "team": "Acme", "url": "https://acme.slack.com/"}
+        return {"user_id": self.user_id, "bot_id": self.bot_id, "team_id": "T000", **names}
 
     def _open(self, arguments: Json) -> Channel:
         found = self.channels.get(str(arguments.get("channel")))
@@ -236,7 +265,12 @@ class FakeSlack:
         return ts
 
     def _put(self, channel: Channel, message: Json) -> None:
-        channel.messages.append({**message, "_seen": self.lag_looks, "_at": time.monotonic()})
+        channel.messages.append({**message, "_seen": self.lag_looks, "_at": self.now()})
+
+    def delete(self, ident: str, ts: str) -> None:
+        """What a person, or a rule of the workspace, may do to any message at any time."""
+        messages = self.channels[ident].messages
+        messages[:] = [message for message in messages if message["ts"] != ts]
 
     def _ts(self) -> str:
         self._next += 1
@@ -255,6 +289,21 @@ class FakeSlack:
         message |= {name: arguments[name] for name in ("text", "blocks", "metadata") if name in arguments}
         return {"channel": channel.id, "ts": message["ts"]}
 
+    def _delete(self, arguments: Json) -> Json:
+        channel = self._open(arguments)
+        message = next((one for one in channel.messages if one["ts"] == arguments.get("ts")), None)
+        if message is None:
+            raise Refusal("message_not_found")
+        if message.get("bot_id") != self.bot_id:
+            raise Refusal("cant_delete_message")
+        channel.messages.remove(message)
+        return {"channel": channel.id, "ts": message["ts"]}
+
+    def _validate(self, arguments: Json) -> Json:
+        blocks = json.loads(arguments["blocks"])
+        check({"blocks": blocks})
+        return {}
+
     def _list(self, arguments: Json) -> Json:
         types = arguments.get("types", "public_channel").split(",")
         if "private_channel" in types and "groups:read" not in self.scopes:
@@ -268,7 +317,8 @@ class FakeSlack:
 
     def _info(self, arguments: Json) -> Json:
         one = self._open(arguments)
-        return {"channel": {"id": one.id, "name": one.name, "is_archived": one.is_archived, "is_member": one.is_member}}
+        kind = {"is_archived": one.is_archived, "is_member": one.is_member, "is_private": one.is_private}
+        return {"channel": {"id": one.id, "name": one.name, **kind}}
 
     def _history(self, arguments: Json) -> Json:
         top = [one for one in self._readable(arguments) if one.get("thread_ts") in (None, one["ts"])]
@@ -286,16 +336,18 @@ class FakeSlack:
         channel = self._open(arguments)
         if not channel.is_member:
             raise Refusal("not_in_channel")
+        lag = timedelta(seconds=self.lag_seconds)
+        asked = self.shows_metadata and arguments.get("include_all_metadata") in ("1", True)
         oldest, latest = float(arguments.get("oldest", 0)), float(arguments.get("latest", "inf"))
         inclusive = arguments.get("inclusive") in ("1", True)
         readable = []
         for message in channel.messages:
             message["_seen"] -= not arguments.get("cursor")
-            if message["_seen"] >= 0 or time.monotonic() - message["_at"] < self.lag_seconds:
+            if message["_seen"] >= 0 or self.now() - message["_at"] < lag:
                 continue
             at = float(message["ts"])
             if oldest < at < latest or (inclusive and at in (oldest, latest)):
-                readable.append(_shown(message, metadata=arguments.get("include_all_metadata") in ("1", True)))
+                readable.append(_shown(message, metadata=asked))
         return readable
 
     def _paged(self, name: str, everything: list[Json], arguments: Json) -> Json:
@@ -362,7 +414,21 @@ def _sound_element(element: Json) -> bool:
         return bool(inside) and all(map(_sound_element, inside))
     if element["type"] not in ("rich_text_section", "rich_text_preformatted", "rich_text_quote"):
         return False
-    return bool(inside) and all(one["type"] == "text" and one["text"] for one in inside)
+    in_code = element["type"] == "rich_text_preformatted"
+    return bool(inside) and all(_sound_words(one) and not (in_code and one["type"] != "text") for one in inside)
+
+
+def _sound_words(one: Json) -> bool:
+    """A run of text, or a call: the only elements of rich text that are sent."""
+    match one["type"]:
+        case "text":
+            return bool(one["text"])
+        case "broadcast":
+            return set(one) == {"type", "range"} and one["range"] in ("here", "channel", "everyone")
+        case "user" | "usergroup" as whom:
+            form = r"S[A-Z0-9]+" if whom == "usergroup" else r"[UW][A-Z0-9]+"
+            return set(one) == {"type", f"{whom}_id"} and re.fullmatch(form, one[f"{whom}_id"]) is not None
+    return False
 
 
 def _sound_cell(cell: Json) -> bool:
@@ -393,7 +459,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None:
             self._break(fault)
         elif hook is None:
-            self._answer(200, (("Content-Type", "application/json; charset=utf-8"),), json.dumps(answer).encode())
+            scopes = ("X-OAuth-Scopes", ",".join(sorted(slack.scopes)))
+            about = (("Content-Type", "application/json; charset=utf-8"), scopes)
+            self._answer(200, about, json.dumps(answer).encode())
         elif hook != slack.hook:
             self._answer(404, (), b"no_service")
         elif answer["ok"]:
@@ -411,7 +479,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
         self.send_response_only(status)
-        self.send_header("Date", format_datetime(self.server.slack.now(), usegmt=True))
+        slack = self.server.slack
+        date = format_datetime(slack.now(), usegmt=True) if slack.date is None else slack.date
+        if date:
+            self.send_header("Date", date)
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
@@ -422,6 +493,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.how == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+        elif fault.how == "cut":
+            self._head(fault.status, (*fault.headers, ("Content-Length", str(len(fault.body) + 100))))
+            self.wfile.write(fault.body)
+        elif fault.how == "raw":
+            self.wfile.write(fault.body)
         elif fault.how == "silence":
             over.wait(10)
         elif fault.how.startswith("drip"):

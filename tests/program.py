@@ -108,6 +108,11 @@ class Home:
         with closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=10)) as connection:
             return connection.execute(query).fetchall()
 
+    def alerts(self) -> list[str]:
+        """The state of every alert, but for those that keys are watched from now on."""
+        found = self.rows("SELECT state FROM alert_log WHERE kind <> 'watching' ORDER BY created_at, delivery_id")
+        return [state for (state,) in found]
+
     def dump(self) -> list[str]:
         """Everything that is in the file."""
         with closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=10)) as connection:

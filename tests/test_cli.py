@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -195,16 +195,32 @@ def test_once_with_a_bad_key_and_a_bad_vendor_still_does_the_good_one(tmp_path, 
     assert "revoked" in done.out  # which is told, too
 
 
-def test_once_is_silent_first_and_then_tells_what_changed(home):
+def test_once_tells_first_what_it_watches_and_then_what_changed(home):
     first = home.run("once")
-    assert (first.code, first.out) == (0, "")
+    assert first.code == 0
+    assert first.out.splitlines()[0] == "👀 Watching 6 models for prod"
+    assert first.out.count("dlv_") == 1
     assert first.err.split() == ["prod", "changed", "6", "models"]
     home.account("prod").models.append(made_up_models(1)[0])
     told = home.run("once")
     assert told.code == 0
     assert told.err.split() == ["prod", "changed", "7", "models,", "1", "change"]
     assert "simulated-image-0000" in told.out
-    assert home.rows("SELECT state FROM alert_log") == [("sent",)]
+    assert "Watching" not in told.out
+    assert home.rows("SELECT kind, state FROM alert_log ORDER BY created_at, delivery_id") == [
+        ("watching", "sent"),
+        ("models_unlocked", "sent"),
+    ]
+
+
+def test_once_leaves_to_its_digest_what_waits_for_it_and_finds_nothing_amiss(home):
+    later = datetime.now(UTC) + timedelta(hours=12)  # `once` would stay for a time that is near
+    home.configure("prod", routes=f'{ROUTE}digest = "daily {later:%H:%M} UTC"\n')
+    done = home.run("once")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.split() == ["prod", "changed", "6", "models"]
+    assert home.rows("SELECT count(*) FROM alert_log") == [(0,)]
+    assert home.rows("SELECT state, delivery_id FROM announcements") == [("queued", None)]
 
 
 def test_once_with_some_keys_leaves_the_others_alone(tmp_path, vendor):
@@ -257,6 +273,7 @@ def test_a_dry_run_leaves_no_file(home):
     before = sorted(path.name for path in home.folder.iterdir())
     done = home.run("once", "--dry-run")
     assert done.code == 0
+    assert done.out.startswith("👀 Watching 6 models for prod\n")
     assert done.err.split() == ["prod", "changed", "6", "models"]
     assert sorted(path.name for path in home.folder.iterdir()) == before
 
@@ -268,6 +285,7 @@ def test_a_dry_run_writes_nothing_and_prints_what_would_be_said(home):
     done = home.run("once", "--dry-run")
     assert done.code == 0
     assert "simulated-image-0000" in done.out
+    assert "Watching" not in done.out
     assert home.dump() == before
 
 

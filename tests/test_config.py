@@ -9,11 +9,13 @@ import re
 import subprocess
 import sys
 import traceback
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -24,8 +26,9 @@ from syncd import config
 from syncd.config import Config, Database, Key, Rules, Schedule, Slack, Vendor
 from syncd.config.tables import DEFAULTS
 from syncd.core import rules
-from syncd.core.routing import Route
+from syncd.core.routing import KeyFacts, Route, sees
 from syncd.core.secret import Secret
+from syncd.core.slots import Slots
 from syncd.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -37,7 +40,10 @@ DOCUMENTATION = ROOT / "docs" / "configuration.md"
 
 A_KEY = "vvx_live_" + "a1" * 16
 ANOTHER_KEY = "vvx_live_" + "b2" * 16
+TOKEN = "xoxb-1234-abcdef"
+HOOK = "https://hooks.example/services/T0/B0/abcdef"
 ENVIRON = {"KEY": A_KEY, "KEY_2": ANOTHER_KEY, "KEY_3": "vvx_live_" + "c3" * 16}
+WITH_SLACK = ENVIRON | {"TOKEN": TOKEN, "HOOK": HOOK}
 KINDS = ("credits.band.raised", "credits.band.lowered", "model.added", "model.removed", "model.description.changed")
 
 ONE_KEY = '[[keys]]\nname = "prod"\nsecret = "env:KEY"\n'
@@ -47,6 +53,7 @@ name = "staging"
 secret = "env:KEY_2"
 labels = {{ tenant = "umbrella" }}
 """
+SLACK = '[slack]\ntoken = "env:TOKEN"\n'
 ONE_ROUTE = '[[routes]]\nname = "all"\nto = "console"\n'
 
 
@@ -127,6 +134,9 @@ def test_every_setting_is_read(folder: Path) -> None:
         base_url = "https://vivix.example:8443/"
         timeout = "250ms"
         max_response = "512KiB"
+        [slack]
+        token = "env:TOKEN"
+        api_url = "http://127.0.0.1:9000/api"
         [schedule]
         interval = "1h"
         max_concurrent = 32
@@ -143,7 +153,7 @@ def test_every_setting_is_read(folder: Path) -> None:
         labels = { tenant = "acme", env = "prod" }
         [[routes]]
         name = "breaking video"
-        to = "console"
+        to = "slack:#vivix"
         kinds = ["credits.*", "model.*"]
         keys = ["prod*"]
         labels = { tenant = "acme" }
@@ -151,6 +161,13 @@ def test_every_setting_is_read(folder: Path) -> None:
         categories = ["video"]
         min_severity = "breaking"
         min_percent = 2.5
+        mention = "@here"
+        group_wait = "60s"
+        digest = "daily 09:00 Europe/Berlin"
+        summary = "monday 17:30 America/New_York"
+        [[routes]]
+        name = "webhook"
+        to = "webhook:env:HOOK"
     """
     expected = Config(
         source=str(folder / "config.toml"),
@@ -170,7 +187,7 @@ def test_every_setting_is_read(folder: Path) -> None:
         routes=(
             Route(
                 name="breaking video",
-                to="console",
+                to="slack:#vivix",
                 kinds=("credits.*", "model.*"),
                 keys=("prod*",),
                 labels={"tenant": "acme"},
@@ -178,13 +195,18 @@ def test_every_setting_is_read(folder: Path) -> None:
                 categories=("video",),
                 min_severity="breaking",
                 min_percent=Decimal("2.5"),
+                mention="@here",
+                group_wait=timedelta(seconds=60),
+                digest=Slots(time(9), zone=ZoneInfo("Europe/Berlin")),
+                summary=Slots(time(17, 30), weekday=0, zone=ZoneInfo("America/New_York")),
             ),
+            Route(name="webhook", to="webhook:env:HOOK"),
         ),
-        slack=Slack(token=None, api_url="https://slack.com/api/", webhooks={}),
+        slack=Slack(token=Secret(TOKEN), api_url="http://127.0.0.1:9000/api/", webhooks={"env:HOOK": Secret(HOOK)}),
         rules=Rules(record_only=("model.description.*",), unknown_params="ignore", required_with_default="risky"),
     )
 
-    assert expected == loaded(folder, text)
+    assert expected == loaded(folder, text, WITH_SLACK)
 
 
 def test_a_key_takes_what_it_leaves_out_from_its_name_the_schedule_and_the_vendor(folder: Path) -> None:
@@ -517,16 +539,59 @@ def test_the_environment_names_the_database_without_a_file_too(cwd: Path) -> Non
     assert config.load(None, environ, cwd).database.url == "postgresql+psycopg://h/d"
 
 
-@pytest.mark.parametrize("name", ["SLACK_WEBHOOK_URL", "SLACK_BOT_TOKEN", "SLACK_CHANNEL"])
-def test_slack_in_the_environment_is_refused_and_not_ignored(cwd: Path, name: str) -> None:
+BOT = {"SLACK_BOT_TOKEN": TOKEN, "SLACK_CHANNEL": "#vivix"}
+WEBHOOK = {"SLACK_WEBHOOK_URL": HOOK}
+WEBHOOK_TO = "webhook:env:SLACK_WEBHOOK_URL"
+
+
+@pytest.mark.parametrize(
+    ("variables", "to", "token", "webhooks"),
+    [
+        ({}, "console", None, {}),
+        ({"SLACK_BOT_TOKEN": "", "SLACK_CHANNEL": "", "SLACK_WEBHOOK_URL": ""}, "console", None, {}),
+        (WEBHOOK, WEBHOOK_TO, None, {"env:SLACK_WEBHOOK_URL": Secret(HOOK)}),
+        (BOT, "slack:#vivix", Secret(TOKEN), {}),
+        (BOT | WEBHOOK, "slack:#vivix", Secret(TOKEN), {}),
+        (BOT | {"SLACK_CHANNEL": "vivix"}, "slack:#vivix", Secret(TOKEN), {}),
+        (BOT | {"SLACK_CHANNEL": "general"}, "slack:#general", Secret(TOKEN), {}),
+        (BOT | {"SLACK_CHANNEL": "C0123456789"}, "slack:C0123456789", Secret(TOKEN), {}),
+        (BOT | {"SLACK_CHANNEL": "G0123456789"}, "slack:G0123456789", Secret(TOKEN), {}),
+    ],
+)
+def test_the_environment_says_where_alerts_go(
+    cwd: Path, variables: dict[str, str], to: str, token: Secret | None, webhooks: dict[str, Secret]
+) -> None:
+    found = config.load(None, {"VIVIX_KEY": A_KEY} | variables, cwd)
+
+    assert found.routes == (Route(name="everything", to=to),)
+    assert found.slack == Slack(token=token, api_url="https://slack.com/api/", webhooks=webhooks)
+
+
+@pytest.mark.parametrize(
+    ("variables", "place", "message", "hint"),
+    [
+        ({"SLACK_BOT_TOKEN": TOKEN}, "$SLACK_BOT_TOKEN", "SLACK_CHANNEL is not set beside it", "set SLACK_CHANNEL, or"),
+        ({"SLACK_CHANNEL": "#s3cr3t"}, "$SLACK_CHANNEL", "SLACK_BOT_TOKEN is not set", "or unset SLACK_CHANNEL"),
+        (WEBHOOK | {"SLACK_BOT_TOKEN": TOKEN}, "$SLACK_BOT_TOKEN", "SLACK_CHANNEL is not set", "set SLACK_CHANNEL"),
+        (WEBHOOK | {"SLACK_CHANNEL": "#a"}, "$SLACK_CHANNEL", "SLACK_BOT_TOKEN is not set", "set SLACK_BOT_TOKEN"),
+        (BOT | {"SLACK_BOT_TOKEN": "s3cr3t"}, "$SLACK_BOT_TOKEN", "the environment variable SLACK_BOT_TOKEN is", "Bot"),
+        (BOT | {"SLACK_CHANNEL": "#s3cr3t s3cr3t"}, "$SLACK_CHANNEL", "is no channel", "#vivix"),
+        (BOT | {"SLACK_CHANNEL": "CS3"}, "$SLACK_CHANNEL", "is no channel", "C0123456789"),
+        (BOT | {"SLACK_CHANNEL": "#{labels.s3cr3t}"}, "$SLACK_CHANNEL", "is no channel", "#vivix"),
+        ({"SLACK_WEBHOOK_URL": "s3cr3t"}, "$SLACK_WEBHOOK_URL", "the environment variable SLACK_WEBHOOK_URL", "whole"),
+    ],
+)
+def test_half_of_slack_in_the_environment_is_told(
+    cwd: Path, variables: dict[str, str], place: str, message: str, hint: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.load(None, {"VIVIX_KEY": A_KEY, name: "xoxb-s3cr3t"}, cwd)
+        config.load(None, {"VIVIX_KEY": A_KEY} | variables, cwd)
 
     (problem,) = caught.value.problems
-    assert problem.place == f"${name}"
-    assert "only alert to the console" in problem.message
-    assert "unset it" in problem.hint
-    assert "s3cr3t" not in str(caught.value)
+    assert problem.place == place
+    assert problem.message.startswith(message)
+    assert hint in problem.hint
+    assert "s3cr3t" not in shown_by(caught.value)
 
 
 def test_slack_in_the_environment_does_not_matter_beside_a_file(folder: Path) -> None:
@@ -580,7 +645,7 @@ def test_a_secret_comes_from_a_credential(folder: Path, tmp_path: Path) -> None:
     assert Secret(A_KEY) == key.secret
 
 
-LITERAL = "a literal key is refused"
+LITERAL = "a literal secret is refused"
 SECRET_PROBLEMS = {
     "a literal": ("s3cr3t", LITERAL, '"env:NAME"'),
     "a literal key": ("vvx_live_s3cr3ts3cr3ts3cr3t", LITERAL, "revoke it"),
@@ -592,26 +657,26 @@ SECRET_PROBLEMS = {
     "a literal key as a file": ("file:vvx_live_s3cr3ts3cr3ts3cr3t", LITERAL, "revoke it"),
     "a short literal key as a file": ("file:vvx_live_s3cr3t", "there is no file", "check the path"),
     "a variable that is not set": ("env:GONE", "the environment variable GONE is not set", "where syncd is started"),
-    "a variable that is empty": ("env:EMPTY", "the environment variable EMPTY is empty", "as the dashboard shows it"),
+    "a variable that is empty": ("env:EMPTY", "the environment variable EMPTY is empty", "as it was shown to you"),
     "a variable with a dollar": ("env:$KEY", "env: is not followed by the name of a variable", "without $"),
     "no variable": ("env:", "env: is not followed by the name of a variable", "env:VIVIX_KEY"),
     "another kind of secret": ("env:OTHER", "the environment variable OTHER is not a Vivix key", "copy the whole key"),
-    "a space": ("env:SPACE", "the environment variable SPACE holds white space", "the key alone"),
-    "a line end": ("env:LINE", "the environment variable LINE holds white space", "the key alone"),
-    "quotes": ("env:QUOTED", "the environment variable QUOTED holds a quote", "the key alone"),
-    "a typographic quote": ("env:CURLY", "the environment variable CURLY holds a quote", "the key alone"),
-    "a control character": ("env:BELL", "the environment variable BELL holds a character", "the key alone"),
+    "a space": ("env:SPACE", "the environment variable SPACE holds white space", "the secret alone"),
+    "a line end": ("env:LINE", "the environment variable LINE holds white space", "the secret alone"),
+    "quotes": ("env:QUOTED", "the environment variable QUOTED holds a quote", "the secret alone"),
+    "a typographic quote": ("env:CURLY", "the environment variable CURLY holds a quote", "the secret alone"),
+    "a control character": ("env:BELL", "the environment variable BELL holds a character", "the secret alone"),
     "an invisible character": ("env:INVISIBLE", "the environment variable INVISIBLE holds a character", "alone"),
     "a letter that is not ASCII": ("env:UMLAUT", "the environment variable UMLAUT holds a character that", "alone"),
     "bytes that are no text": ("env:BYTES", "the environment variable BYTES holds a character", "alone"),
     "a missing file": ("file:/gone/key", "there is no file /gone/key", "check the path"),
     "a folder": ("file:.", "{folder} is a directory", "name the file inside it"),
-    "an empty file": ("file:empty", "the file {folder}/empty is empty", "the key alone"),
-    "a file with a line end alone": ("file:blank", "the file {folder}/blank is empty", "the key alone"),
-    "a file with two lines": ("file:two", "the file {folder}/two holds white space", "the key alone"),
+    "an empty file": ("file:empty", "the file {folder}/empty is empty", "the secret alone"),
+    "a file with a line end alone": ("file:blank", "the file {folder}/blank is empty", "the secret alone"),
+    "a file with two lines": ("file:two", "the file {folder}/two holds white space", "the secret alone"),
     "a file of another kind": ("file:other", "the file {folder}/other is not a Vivix key", "copy the whole key"),
-    "a file that is no text": ("file:binary", "the file {folder}/binary holds a character that", "the key alone"),
-    "a file with a mark": ("file:marked", "the file {folder}/marked holds a character that", "the key alone"),
+    "a file that is no text": ("file:binary", "the file {folder}/binary holds a character that", "the secret alone"),
+    "a file with a mark": ("file:marked", "the file {folder}/marked holds a character that", "the secret alone"),
     "a huge file": ("file:huge", "{folder}/huge is larger than", "the right file"),
     "a loop": ("file:loop", "{folder}/loop cannot be read: Too many levels", "check the path"),
     "no path": ("file:", "file: is not followed by a path", "file:/path"),
@@ -733,11 +798,445 @@ def test_to_read_without_anything_the_remedy_is_told(cwd: Path) -> None:
     assert caught.value.problems[0].hint == "name the file with --config, or the database with SYNCD_DATABASE_URL"
 
 
+# Where alerts go.
+
+
+def routed(
+    folder: Path, to: str, more: str = "", *, keys: str = ONE_KEY, environ: Mapping[str, str] = WITH_SLACK
+) -> Config:
+    """A configuration with a token and one route that leads there."""
+    return loaded(folder, f'{SLACK}{keys}[[routes]]\nname = "all"\nto = {json.dumps(to)}\n{more}\n', environ)
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "console",
+        "slack:#vivix",
+        "slack:#vivix-alerts_2",
+        "slack:#größe",
+        "slack:C0123",
+        "slack:C0123456789",
+        "slack:G0123456789",
+    ],
+)
+def test_a_route_leads_to_the_console_or_to_a_channel(folder: Path, to: str) -> None:
+    found = routed(folder, to)
+
+    assert [route.to for route in found.routes] == [to]
+    assert found.slack.webhooks == {}
+
+
+@pytest.mark.parametrize("reference", ["env:HOOK", "file:hook", "file:./hook", "credential:hook"])
+def test_a_route_leads_to_a_webhook_whose_address_is_a_secret(folder: Path, reference: str) -> None:
+    (folder / "hook").write_text(HOOK + "\n")
+
+    found = routed(folder, f"webhook:{reference}", environ=WITH_SLACK | {"CREDENTIALS_DIRECTORY": str(folder)})
+
+    assert [route.to for route in found.routes] == [f"webhook:{reference}"]
+    assert found.slack.webhooks == {reference: Secret(HOOK)}
+
+
+def test_every_webhook_is_looked_up(folder: Path) -> None:
+    routes = "".join(
+        f'[[routes]]\nname = "{number}"\nto = "webhook:env:{name}"\n' for number, name in enumerate(("A", "B", "A"))
+    )
+
+    found = loaded(folder, ONE_KEY + routes, ENVIRON | {"A": HOOK, "B": "http://127.0.0.1:9000/b"})
+
+    assert found.slack.webhooks == {"env:A": Secret(HOOK), "env:B": Secret("http://127.0.0.1:9000/b")}
+    assert found.slack.token is None
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("", "is empty"),
+        ("s3cr3t", "is not an https URL"),
+        ("http://hooks.slack.com/s3cr3t", "is not the address of a webhook"),
+        ("http://localhost:80@s3cr3t/", "is not the address of a webhook"),
+        ("https://u:s3cr3t@hooks.slack.com/", "is not the address of a webhook"),
+        ("https:///s3cr3t", "names no host"),
+        ("https://h.example:s3cr3t/", "is not a URL"),
+        ("https://h.example/s3cr3t s3cr3t", "holds white space"),
+        ('"https://h.example/s3cr3t"', "holds a quote"),
+    ],
+)
+def test_a_webhook_is_refused_for(folder: Path, address: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        routed(folder, "webhook:env:HOOK", environ=WITH_SLACK | {"HOOK": address})
+
+    (problem,) = caught.value.problems
+    assert problem.place == 'routes[0] "all".to'
+    assert problem.message.startswith(f"the environment variable HOOK {message}")
+    assert problem.hint
+    assert "s3cr3t" not in shown_by(caught.value)
+
+
+@pytest.mark.parametrize("reference", ["env:TOKEN", "file:token", "credential:token"])
+def test_a_token_is_a_secret_like_others(folder: Path, reference: str) -> None:
+    (folder / "token").write_text(TOKEN + "\n")
+    environ = WITH_SLACK | {"CREDENTIALS_DIRECTORY": str(folder)}
+
+    assert loaded(folder, f'[slack]\ntoken = "{reference}"\n{ONE_KEY}', environ).slack.token == Secret(TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("", "is empty"),
+        ("xoxp-s3cr3t", "is not a bot token"),
+        ("xoxb-s3 cr3t", "holds white space"),
+        ("\u201cxoxb-s3cr3t\u201d", "holds a quote"),
+    ],
+)
+def test_a_token_is_refused_for(folder: Path, token: str, message: str) -> None:
+    problem = only_problem_of(folder, SLACK + ONE_KEY, ENVIRON | {"TOKEN": token})
+
+    assert problem.place == "slack.token"
+    assert problem.message.startswith(f"the environment variable TOKEN {message}")
+    assert "s3cr3t" not in str(problem)
+
+
+def test_a_token_that_cannot_be_read_is_not_told_as_missing(folder: Path) -> None:
+    text = "[slack]\ntoken = 5\n" + ONE_KEY + ONE_ROUTE.replace("console", "slack:#vivix")
+
+    assert only_problem_of(folder, text).place == "slack.token"
+
+
+def test_who_only_reads_needs_neither_token_nor_webhook(folder: Path, cwd: Path) -> None:
+    path = folder / "config.toml"
+    path.write_text(
+        f'{SLACK}{ONE_KEY}[[routes]]\nname = "a"\nto = "slack:#a"\n[[routes]]\nname = "b"\nto = "webhook:env:GONE"\n'
+    )
+
+    found = read_only(path, {}, cwd)
+
+    assert found.slack == Slack(Secret(""), "https://slack.com/api/", {"env:GONE": Secret("")})
+
+
+@pytest.mark.parametrize(
+    "reference", ["env:$HOOK", "file:~/hook", "credential:../hook", "https://hooks.slack.com/services/s3cr3t"]
+)
+def test_a_webhook_that_is_not_needed_must_still_be_a_reference(folder: Path, cwd: Path, reference: str) -> None:
+    path = folder / "config.toml"
+    path.write_text(f'{ONE_KEY}[[routes]]\nname = "b"\nto = "webhook:{reference}"\n')
+
+    with pytest.raises(ConfigError) as caught:
+        read_only(path, {}, cwd)
+
+    assert [problem.place for problem in caught.value.problems] == ['routes[0] "b".to']
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "variables", [BOT | {"SLACK_CHANNEL": "two words"}, {"SLACK_BOT_TOKEN": "anything"}, {"SLACK_CHANNEL": "#a"}, BOT]
+)
+def test_slack_in_the_environment_does_not_stop_who_only_reads(cwd: Path, variables: dict[str, str]) -> None:
+    assert len(read_only(None, {"SYNCD_DATABASE_URL": "postgres://h/d"} | variables, cwd).routes) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("https://slack.com/api/", "https://slack.com/api/"),
+        ("https://slack.com/api", "https://slack.com/api/"),
+        ("https://slack-gov.com/api/", "https://slack-gov.com/api/"),
+        ("HTTPS://Slack.com/API//", "https://slack.com/API/"),
+        ("https://slack.example:8443", "https://slack.example:8443/"),
+        ("http://127.0.0.1:9000/api/", "http://127.0.0.1:9000/api/"),
+        ("http://localhost/api", "http://localhost/api/"),
+        ("http://[::1]:9000", "http://[::1]:9000/"),
+    ],
+)
+def test_slacks_address_ends_with_a_slash(folder: Path, written: str, expected: str) -> None:
+    assert loaded(folder, f'[slack]\napi_url = "{written}"\n{ONE_KEY}').slack.api_url == expected
+
+
+@pytest.mark.parametrize("mention", ["@here", "@channel", "U0123456789", "W0123456789", "S0123456789"])
+@pytest.mark.parametrize("to", ["slack:#vivix", "webhook:env:HOOK"])
+def test_a_mention_calls_everybody_a_user_or_a_group(folder: Path, to: str, mention: str) -> None:
+    (route,) = routed(folder, to, f'mention = "{mention}"').routes
+
+    assert route.mention == mention
+
+
+def test_a_mention_is_not_blamed_for_a_destination_that_cannot_be_read(folder: Path) -> None:
+    text = ONE_KEY + ONE_ROUTE.replace("console", "mail:a") + 'mention = "@here"\n'
+
+    assert only_problem_of(folder, text).place == 'routes[0] "all".to'
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("off", None),
+        ("hourly", Slots()),
+        ("daily 09:00 Europe/Berlin", Slots(time(9), None, BERLIN)),
+        ("daily 00:00 UTC", Slots(time(0), None, ZoneInfo("UTC"))),
+        ("daily  23:59  America/Argentina/Buenos_Aires", Slots(time(23, 59), None, ZoneInfo("America/Buenos_Aires"))),
+    ],
+)
+def test_a_digest_comes_every_hour_or_every_day(folder: Path, written: str, expected: Slots | None) -> None:
+    (route,) = loaded(folder, f'{ONE_KEY}{ONE_ROUTE}digest = "{written}"\n').routes
+
+    assert same_times(route.digest, expected)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("off", None),
+        ("daily 17:30 Europe/Berlin", Slots(time(17, 30), None, BERLIN)),
+        *(
+            (f"{day} 09:00 Europe/Berlin", Slots(time(9), number, BERLIN))
+            for number, day in enumerate(["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])
+        ),
+    ],
+)
+def test_a_summary_comes_every_day_or_every_week(folder: Path, written: str, expected: Slots | None) -> None:
+    (route,) = loaded(folder, f'{ONE_KEY}{ONE_ROUTE}summary = "{written}"\n').routes
+
+    assert same_times(route.summary, expected)
+
+
+def same_times(found: Slots | None, expected: Slots | None) -> bool:
+    """Whether they are the same a few times on; of zones that have two names, either will do."""
+    moment = datetime(2026, 3, 20, tzinfo=UTC)
+    if found is None or expected is None:
+        return found is expected
+    return all(found.after(later) == expected.after(later) for later in (moment + timedelta(days=n) for n in range(20)))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"), [("0s", timedelta(0)), ("60s", timedelta(minutes=1)), ("1h", timedelta(hours=1))]
+)
+def test_alerts_wait_for_others_up_to_an_hour(folder: Path, written: str, expected: timedelta) -> None:
+    (route,) = loaded(folder, f'{ONE_KEY}{ONE_ROUTE}group_wait = "{written}"\n').routes
+
+    assert route.group_wait == expected
+
+
+# A destination that labels fill.
+
+
+def labelled(labels: Mapping[str, Mapping[str, str]]) -> str:
+    """Keys with these labels; their secrets are in `MANY`."""
+    return "".join(
+        f'[[keys]]\nname = "{name}"\nsecret = "env:K{number}"\nlabels = {{ {inline(of_key)} }}\n'
+        for number, (name, of_key) in enumerate(labels.items())
+    )
+
+
+def inline(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{json.dumps(name)} = {json.dumps(value)}" for name, value in labels.items())
+
+
+MANY = WITH_SLACK | {f"K{number}": f"{A_KEY}{number}" for number in range(8)}
+TENANTS = labelled(
+    {
+        "acme-prod": {"channel": "acme", "env": "prod"},
+        "umbrella": {"channel": "umbrella", "env": "prod"},
+        "acme-dev": {"channel": "acme", "env": "dev"},
+        "nobody": {"env": "prod"},
+    }
+)
+
+
+def test_labels_name_for_each_key_its_own_destination(folder: Path) -> None:
+    found = routed(folder, "slack:#{labels.channel}", 'mention = "@here"', keys=TENANTS, environ=MANY).routes
+
+    assert found == (
+        Route(name="all", to="slack:#acme", labels={"channel": "acme"}, mention="@here"),
+        Route(name="all", to="slack:#umbrella", labels={"channel": "umbrella"}, mention="@here"),
+    )
+    assert all(isinstance(route.labels, MappingProxyType) for route in found)
+
+
+def test_a_filled_route_reaches_the_keys_that_filled_it_and_no_other(folder: Path) -> None:
+    found = routed(folder, "slack:#{labels.channel}", keys=TENANTS, environ=MANY)
+
+    reached = {
+        key.name: [route.to for route in found.routes if sees(route, KeyFacts(key.name, "", "", key.labels))]
+        for key in found.keys
+    }
+
+    assert reached == {
+        "acme-prod": ["slack:#acme"],
+        "umbrella": ["slack:#umbrella"],
+        "acme-dev": ["slack:#acme"],
+        "nobody": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("to", "matchers", "expected"),
+    [
+        ("slack:#{labels.channel}", "keys = ['acme*']", {"slack:#acme": {"channel": "acme"}}),
+        (
+            "slack:#{labels.channel}",
+            "labels = { env = 'dev' }",
+            {"slack:#acme": {"env": "dev", "channel": "acme"}},
+        ),
+        (
+            "slack:#{labels.channel}-{labels.env}",
+            "",
+            {
+                "slack:#acme-prod": {"channel": "acme", "env": "prod"},
+                "slack:#umbrella-prod": {"channel": "umbrella", "env": "prod"},
+                "slack:#acme-dev": {"channel": "acme", "env": "dev"},
+            },
+        ),
+        ("slack:#{labels.env}-{labels.env}", "keys = ['nobody']", {"slack:#prod-prod": {"env": "prod"}}),
+        ("webhook:env:HOOK_{labels.env}", "labels = { env = 'dev' }", {"webhook:env:HOOK_dev": {"env": "dev"}}),
+    ],
+)
+def test_labels_fill_for_the_keys_that_a_route_reaches(
+    folder: Path, to: str, matchers: str, expected: dict[str, dict[str, str]]
+) -> None:
+    found = routed(folder, to, matchers, keys=TENANTS, environ=MANY | {"HOOK_dev": HOOK})
+
+    assert {route.to: route.labels for route in found.routes} == expected
+    assert len(found.routes) == len(expected)
+    assert found.slack.webhooks == {to.partition(":")[2]: Secret(HOOK) for to in expected if to.startswith("webhook")}
+
+
+def test_a_label_may_be_the_whole_destination(folder: Path) -> None:
+    keys = labelled({"a": {"to": "console"}, "b": {"to": "slack:#b"}, "c": {"to": "webhook:env:HOOK"}})
+
+    found = routed(folder, "{labels.to}", keys=keys, environ=MANY)
+
+    assert [route.to for route in found.routes] == ["console", "slack:#b", "webhook:env:HOOK"]
+    assert found.slack.webhooks == {"env:HOOK": Secret(HOOK)}
+
+
+def test_routes_keep_their_order_when_labels_make_several_of_one(folder: Path) -> None:
+    text = "".join(
+        f'[[routes]]\nname = "{name}"\nto = "{to}"\n'
+        for name, to in (("first", "console"), ("tenants", "slack:#{labels.channel}"), ("last", "slack:#ops"))
+    )
+
+    found = loaded(folder, SLACK + TENANTS + text, MANY).routes
+
+    assert [(route.name, route.to) for route in found] == [
+        ("first", "console"),
+        ("tenants", "slack:#acme"),
+        ("tenants", "slack:#umbrella"),
+        ("last", "slack:#ops"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label", "to", "message"),
+    [
+        ("s3cr3t s3cr3t", "slack:#{labels.a}", "is no destination"),
+        ("", "slack:#{labels.a}", "is no destination"),
+        ("#s3cr3t", "slack:#{labels.a}", "is no destination"),
+        ("{labels.s3cr3t}", "slack:#{labels.a}", "is no destination"),
+        ("s3cr3t", "{labels.a}", "is no destination"),
+        ("https://chat.example/s3cr3t", "webhook:{labels.a}", "a literal secret is refused"),
+        ("$s3cr3t", "webhook:env:{labels.a}", "env: is not followed by the name of a variable"),
+        ("GONE", "webhook:env:{labels.a}", "the environment variable GONE is not set"),
+        ("KEY", "webhook:env:{labels.a}", "the environment variable KEY is not an https URL"),
+    ],
+)
+def test_a_label_that_makes_no_destination_is_told_with_its_key(
+    folder: Path, label: str, to: str, message: str
+) -> None:
+    keys = labelled({"fine": {"b": "c"}, "prod": {"a": label}})
+
+    with pytest.raises(ConfigError) as caught:
+        routed(folder, to, keys=keys, environ=MANY)
+
+    (problem,) = caught.value.problems
+    assert problem.place == 'routes[0] "all".to'
+    assert problem.message.startswith(f"filled for key prod: {message}")
+    assert problem.hint
+    assert "s3cr3t" not in shown_by(caught.value)
+
+
+def test_a_filled_route_to_slack_needs_a_token_too(folder: Path) -> None:
+    text = TENANTS + ONE_ROUTE.replace("console", "slack:#{labels.channel}")
+
+    assert only_problem_of(folder, text, MANY).message == "needs a bot token"
+
+
+def test_a_mention_does_nothing_on_a_console_that_a_label_names(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="does nothing on console") as caught:
+        routed(folder, "{labels.to}", 'mention = "@here"', keys=labelled({"a": {"to": "console"}}), environ=MANY)
+
+    assert [problem.place for problem in caught.value.problems] == ['routes[0] "all".mention']
+
+
+@pytest.mark.parametrize(
+    ("keys", "hint"),
+    [
+        ({"a": {"env": "prod"}, "b": {"tenant": "x"}}, "labels of the keys it reaches: env, tenant"),
+        ({"a": {}, "b": {}}, "these keys have no labels at all: a, b"),
+        ({"a": {"channel": "x"}, "b": {"team": "x"}}, "labels of the keys it reaches: channel, team"),
+    ],
+)
+def test_labels_that_no_key_has_are_told(folder: Path, keys: dict[str, dict[str, str]], hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        routed(folder, "slack:#{labels.team}-{labels.channel}", keys=labelled(keys), environ=MANY)
+
+    (problem,) = caught.value.problems
+    assert (problem.place, problem.message) == ('routes[0] "all".to', "needs labels that no key it reaches has")
+    assert problem.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("keys", "matchers", "place"),
+    [
+        ('[[keys]]\nname = "a b"\nsecret = "env:KEY"\nlabels = { channel = "x" }\n', "", 'keys[0] "a b".name'),
+        ('[[keys]]\nname = "a"\nsecret = "env:KEY"\nlabels = { channel = 5 }\n', "", 'keys[0] "a".labels.channel'),
+        (ONE_KEY, "labels = { env = 5 }", 'routes[0] "all".labels.env'),
+        (ONE_KEY, "keys = []", 'routes[0] "all".keys'),
+        (ONE_KEY, "keys = ['gone']", 'routes[0] "all".keys'),
+        (ONE_KEY, "labels = { env = 'gone' }", 'routes[0] "all".labels'),
+    ],
+)
+def test_labels_are_not_missed_where_another_fault_hides_them(
+    folder: Path, keys: str, matchers: str, place: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        routed(folder, "slack:#{labels.channel}", matchers, keys=keys)
+
+    assert [problem.place for problem in caught.value.problems] == [place]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=6))
+def test_every_key_with_the_labels_is_reached_by_exactly_one_filled_route(values: list[tuple[str, str]]) -> None:
+    keys = {f"k{number}": {"one": one, "two": two} for number, (one, two) in enumerate(values)}
+    with TemporaryDirectory() as name:
+        folder = Path(name) / "etc"
+        folder.mkdir()
+        routes = routed(folder, "slack:#{labels.one}-{labels.two}", keys=labelled(keys), environ=MANY).routes
+
+    for key, labels in keys.items():
+        (route,) = [route for route in routes if sees(route, KeyFacts(key, "", "", labels))]
+        assert route.to == f"slack:#{labels['one']}-{labels['two']}"
+
+
 # Every other problem: what is added to a file with one good key and one good route, and what is said about it.
+
+MENTION, DIGEST, SUMMARY = (f'routes[0] "all".{setting}' for setting in ("mention", "digest", "summary"))
+
+
+def to(destination: str, message: str, hint: str) -> tuple[str, str, str, str]:
+    """A second route, to here."""
+    return f"[[routes]]\nname = 'a'\nto = {json.dumps(destination)}", 'routes[1] "a".to', message, hint
+
+
+def api_url(address: str, message: str, hint: str) -> tuple[str, str, str, str]:
+    return f"[slack]\napi_url = '{address}'", "slack.api_url", message, hint
+
 
 PROBLEMS = {
     "an unknown table": ("[web]\nlisten = 'a'", "web", "unknown", "known here: [database], [vendor]"),
-    "a table of a later version": ("[slack]\ntoken = 'a'", "slack", "unknown", "known here:"),
     "a misspelt table": ("[vendors]\n", "vendors", "unknown", "did you mean [vendor]?"),
     "a misspelt list": ("[[key]]\nname = 'a'", "key", "unknown", "did you mean [[keys]]?"),
     "a setting outside of its table": ("#top\ninterval = '5m'", "interval", "unknown", "under [schedule] or [[keys]]"),
@@ -751,7 +1250,7 @@ PROBLEMS = {
         "it belongs under [vendor]; known here: interval, max_concurrent",
     ),
     "an unknown setting of a key": ("#key\nformerly = ['a']", 'keys[0] "prod".formerly', "unknown setting", "known"),
-    "an unknown setting of a route": ("#route\nmention = 'a'", 'routes[0] "all".mention', "unknown setting", "known"),
+    "an unknown setting of a route": ("#route\nescalate = 'a'", 'routes[0] "all".escalate', "unknown setting", "known"),
     "a table that is a value": ("#top\nvendor = 5", "vendor", "must be a table", "write [vendor]"),
     "a table that is a list": ("[[vendor]]\n", "vendor", "must be a table", "write [vendor]"),
     "text that is a number": ("[database]\nurl = 5", "database.url", "must be text", "put it in quotes"),
@@ -877,18 +1376,96 @@ PROBLEMS = {
         "is the name of routes[0] too",
         "choose another",
     ),
-    "a route to a later version": (
-        "[[routes]]\nname = 'a'\nto = 'slack:#s3cr3t'",
-        'routes[1] "a".to',
-        "is not one of the choices",
-        'write "console"',
+    "a route to a scheme of none": to("mail:s3cr3t", "is no destination", '"slack:#channel"'),
+    "a route to nothing": to("", "is no destination", '"console"'),
+    "a route to the console with more": to("console:s3cr3t", "is no destination", '"console"'),
+    "a route in capitals": to("SLACK:#vivix", "is no destination", '"slack:#channel"'),
+    "a route to Slack without channel": to("slack:", "is no destination", '"slack:#channel"'),
+    "a route to a channel without mark": to("slack:s3cr3t", "is no destination", '"slack:#channel"'),
+    "a route to a channel of two words": to("slack:#s3cr3t s3cr3t", "is no destination", '"slack:#channel"'),
+    "a route to a long channel": to(f"slack:#{'a' * 81}", "is no destination", '"slack:#channel"'),
+    "a route to an unprintable channel": to("slack:#a\u200b", "is no destination", '"slack:#channel"'),
+    "a route to a person": to("slack:U0123456789", "is no destination", '"slack:C0123456789"'),
+    "a route to Slack without token": to("slack:#s3cr3t", "needs a bot token", 'token = "env:SLACK_BOT_TOKEN"'),
+    "a route to a webhook without reference": to("webhook:", "is no destination", '"webhook:env:NAME"'),
+    "a route to a webhook": to("webhook:https://hooks.slack.com/services/s3cr3t", LITERAL, '"env:NAME"'),
+    "a route to a webhook of others": to("webhook:https://chat.example/s3cr3t", LITERAL, '"env:NAME"'),
+    "a route to a webhook in a bad variable": to("webhook:env:$HOOK", "env: is not followed by the name", "without $"),
+    "a route to a webhook that is not set": to("webhook:env:GONE", "the environment variable GONE is not set", "set"),
+    "a route to a webhook that is a key": to(
+        "webhook:env:KEY", "the environment variable KEY is not an https URL", "whole"
     ),
-    "a route to a webhook": (
-        "[[routes]]\nname = 'a'\nto = 'webhook:https://hooks.slack.com/services/s3cr3t'",
-        'routes[1] "a".to',
-        "is not one of the choices",
-        'write "console"',
+    "a route with other braces": to("slack:#{tenant}", "holds braces that nothing fills", "{labels.NAME}"),
+    "a route with empty braces": to("slack:#{}", "holds braces that nothing fills", "{labels.NAME}"),
+    "a route with a label of no name": to("slack:#{labels.}", "holds braces that nothing fills", "{labels.NAME}"),
+    "a route with half a brace": to("slack:#{labels.a", "holds braces that nothing fills", "{labels.NAME}"),
+    "a route with too many braces": to("slack:#{{labels.a}}", "holds braces that nothing fills", "{labels.NAME}"),
+    "a route by the label of no key": to("slack:#{labels.s3cr3t}", "needs labels that no key it reaches has", "prod"),
+    "a mention on the console": ("#route\nmention = '@here'", MENTION, "does nothing on console", "leave it out"),
+    "a mention of a word": ("#route\nmention = 's3cr3t'", MENTION, "calls nobody", '"@channel"'),
+    "a mention of everyone": ("#route\nmention = '@everyone'", MENTION, "calls nobody", '"@channel"'),
+    "a mention of nobody": ("#route\nmention = ''", MENTION, "calls nobody", '"@channel"'),
+    "a mention by name": ("#route\nmention = '@s3cr3t'", MENTION, "calls nobody", "the id of a user (U…)"),
+    "a mention as Slack writes it": ("#route\nmention = '<@U0123456789>'", MENTION, "calls nobody", "the id"),
+    "a mention of a channel": ("#route\nmention = 'C0123456789'", MENTION, "calls nobody", "the id"),
+    "a mention that is too short": ("#route\nmention = 'U01234'", MENTION, "calls nobody", "the id"),
+    "two mentions": ("#route\nmention = ['@here']", MENTION, "calls nobody", "the id"),
+    "a wait without unit": ("#route\ngroup_wait = 60", 'routes[0] "all".group_wait', "is not a duration", '"20s"'),
+    "a wait of hours": ("#route\ngroup_wait = '61m'", 'routes[0] "all".group_wait', "is out of range", "0s to 1h"),
+    "a digest of a word": ("#route\ndigest = 's3cr3t'", DIGEST, "does not say when", '"hourly" or "daily 09:00'),
+    "a digest of nothing": ("#route\ndigest = ''", DIGEST, "does not say when", '"off"'),
+    "a digest that is a switch": ("#route\ndigest = false", DIGEST, "does not say when", '"off"'),
+    "a digest once a week": ("#route\ndigest = 'monday 09:00 UTC'", DIGEST, "does not say when", '"daily 09:00'),
+    "a digest in capitals": ("#route\ndigest = 'Daily 09:00 UTC'", DIGEST, "does not say when", "did you mean daily?"),
+    "a digest without time": ("#route\ndigest = 'daily'", DIGEST, "is not a day, a time and a", '"daily 09:00'),
+    "a digest without zone": ("#route\ndigest = 'daily 09:00'", DIGEST, "is not a day, a time and a", "Europe/Berlin"),
+    "a digest with more": ("#route\ndigest = 'daily 09:00 UTC s3cr3t'", DIGEST, "is not a day, a time and a", '"daily'),
+    "a digest at one digit": ("#route\ndigest = 'daily 9:00 UTC'", DIGEST, "names no time of day", "two digits each"),
+    "a digest at midnight's end": ("#route\ndigest = 'daily 24:00 UTC'", DIGEST, "names no time of day", "to 23:59"),
+    "a digest to the second": ("#route\ndigest = 'daily 09:00:00 UTC'", DIGEST, "names no time of day", "two digits"),
+    "a digest at an odd minute": ("#route\ndigest = 'daily 09:60 UTC'", DIGEST, "names no time of day", "two digits"),
+    "a digest in another alphabet": ("#route\ndigest = 'daily \u0660\u0669:00 UTC'", DIGEST, "names no time", "two"),
+    "a digest in a misspelt zone": (
+        "#route\ndigest = 'daily 09:00 Europe/Berln'",
+        DIGEST,
+        "names no time zone",
+        "did you mean Europe/Berlin?",
     ),
+    "a digest in a zone in small letters": (
+        "#route\ndigest = 'daily 09:00 europe/berlin'",
+        DIGEST,
+        "names no time zone",
+        "did you mean Europe/Berlin?",
+    ),
+    "a digest in a city": ("#route\ndigest = 'daily 09:00 tokyo'", DIGEST, "names no time", "did you mean Asia/Tokyo?"),
+    "a digest in an abbreviation": ("#route\ndigest = 'daily 09:00 PST'", DIGEST, "names no time zone", "write a name"),
+    "a digest in a path": ("#route\ndigest = 'daily 09:00 ../s3cr3t'", DIGEST, "names no time zone", ""),
+    "a summary every hour": ("#route\nsummary = 'hourly'", SUMMARY, "does not say when", '"monday 09:00'),
+    "a summary on no day": ("#route\nsummary = '09:00 UTC'", SUMMARY, "does not say when", '"monday 09:00'),
+    "a summary on a misspelt day": ("#route\nsummary = 'wensday 09:00 UTC'", SUMMARY, "does not", "mean wednesday?"),
+    "a summary at no time": ("#route\nsummary = 'monday noon UTC'", SUMMARY, "names no time of day", "two digits"),
+    "a summary in no zone": ("#route\nsummary = 'monday 09:00 Nowhere'", SUMMARY, "names no time zone", ""),
+    "a literal token": ("[slack]\ntoken = 'xoxb-s3cr3t-s3cr3t'", "slack.token", LITERAL, "revoke it"),
+    "a short literal token": ("[slack]\ntoken = 'xoxb-s3cr3t'", "slack.token", LITERAL, '"env:NAME"'),
+    "a token that is no text": ("[slack]\ntoken = 5", "slack.token", "must be text", "put it in quotes"),
+    "a token that is not set": ("[slack]\ntoken = 'env:GONE'", "slack.token", "the environment variable GONE", "set"),
+    "a token of the vendor's": ("[slack]\ntoken = 'env:KEY'", "slack.token", "the environment variable KEY is", "Bot"),
+    "an unknown setting of Slack": ("[slack]\nchannel = '#a'", "slack.channel", "unknown setting", "token, api_url"),
+    "Slack's address without scheme": api_url("slack.com/api/", "is not an https URL", "leave it out"),
+    "Slack's address in clear text": api_url("http://slack.com/api/", "is not https", "in clear text"),
+    "Slack's address in clear text to a look-alike": api_url("http://localhost:1@s3cr3t/", "holds a user name", "only"),
+    "Slack's address beside this machine": api_url("http://127.0.0.1.example:80/", "is not https", "in clear text"),
+    "Slack's address with a password": api_url(
+        "https://u:s3cr3t@slack.com/api/", "holds a user name", "only credential"
+    ),
+    "Slack's address with a query": api_url("https://slack.com/api/?token=s3cr3t", "holds more than", "leave it out"),
+    "Slack's address with a fragment": api_url("https://slack.com/api/#s3cr3t", "holds more than", "leave it out"),
+    "Slack's address with a space": api_url("https://slack.com/ api/", "is not a URL", "leave it out"),
+    "Slack's address that is a webhook": api_url(
+        "https://HOOKS.slack.com/s3cr3t", "is the address of a webhook", "to ="
+    ),
+    "Slack's address without host": api_url("https:///api/", "names no host", "leave it out"),
+    "Slack's address that is a number": ("[slack]\napi_url = 5", "slack.api_url", "is not a URL", "leave it out"),
     "an empty matcher": ("#route\nkinds = []", 'routes[0] "all".kinds', "is empty, so it matches nothing", "leave it"),
     "an empty matcher of keys": ("#route\nkeys = []", 'routes[0] "all".keys', "is empty", "leave it out"),
     "an empty matcher of labels": ("#route\nlabels = {}", 'routes[0] "all".labels', "is empty", "leave it out"),
@@ -1051,6 +1628,9 @@ def test_all_problems_are_told_together(folder: Path) -> None:
         max_concurrent = 99
         [rules]
         unknown_params = "maybe"
+        [slack]
+        token = "env:GONE"
+        api_url = "http://a.example"
         [[keys]]
         name = "prod"
         secret = "env:GONE"
@@ -1068,8 +1648,11 @@ def test_all_problems_are_told_together(folder: Path) -> None:
         secret = "env:KEY"
         [[routes]]
         name = "all"
-        to = "slack:#a"
+        to = "mail:a"
         kinds = ["nothing"]
+        mention = "@everyone"
+        digest = "sometimes"
+        summary = "never"
         [[routes]]
         name = "all"
         to = "console"
@@ -1084,6 +1667,8 @@ def test_all_problems_are_told_together(folder: Path) -> None:
         "vendor.base_url",
         "schedule.max_concurrent",
         "rules.unknown_params",
+        "slack.token",
+        "slack.api_url",
         'keys[0] "prod".secret',
         'keys[0] "prod".interval',
         'keys[1] "prod".secret',
@@ -1094,6 +1679,9 @@ def test_all_problems_are_told_together(folder: Path) -> None:
         "keys[3].name",
         "keys[3].secret",  # the same as that of keys[2]
         'routes[0] "all".to',
+        'routes[0] "all".mention',
+        'routes[0] "all".digest',
+        'routes[0] "all".summary',
         'routes[0] "all".kinds[0]',
         'routes[1] "all".name',
         'routes[1] "all".min_severity',
@@ -1186,18 +1774,33 @@ def test_a_literal_key_is_refused_wherever_it_stands(folder: Path) -> None:
     problems = problems_of(folder, text)
 
     assert [problem.place for problem in problems] == ['keys[0] "prod".labels.a', "routes[0].name"]
-    assert all(problem.message.startswith("a literal key is refused") for problem in problems)
+    assert all(problem.message.startswith("a literal secret is refused") for problem in problems)
     assert all("revoke it" in problem.hint for problem in problems)
 
 
-def test_a_loaded_configuration_shows_no_secret(folder: Path) -> None:
-    text = f'[database]\nurl = "postgresql://u:{MARK}@h/d"\n{ONE_KEY}{ONE_ROUTE}'
+def test_a_literal_token_or_webhook_is_refused_wherever_it_stands(folder: Path) -> None:
+    for literal in (f"xoxb-12-{MARK * 2}", f"https://hooks.slack.com/services/T/{MARK}"):
+        text = f'{ONE_KEY}labels = {{ a = "x {literal}" }}\n[[routes]]\nname = "{literal}"\nto = "{literal}"\n'
 
-    shown = loaded(folder, text, {"KEY": MARKED_KEY})
+        problems = problems_of(folder, text)
+
+        assert [problem.place for problem in problems] == ['keys[0] "prod".labels.a', "routes[0].name", "routes[0].to"]
+        assert all(problem.message.startswith("a literal secret is refused") for problem in problems)
+        assert MARK not in str(problems)
+
+
+def test_a_loaded_configuration_shows_no_secret(folder: Path) -> None:
+    hook = ONE_ROUTE.replace("console", "webhook:env:HOOK")
+    text = f'[database]\nurl = "postgresql://u:{MARK}@h/d"\n{SLACK}{ONE_KEY}{hook}'
+
+    shown = loaded(folder, text, {"KEY": MARKED_KEY, "TOKEN": f"xoxb-{MARK}", "HOOK": f"https://h.example/{MARK}"})
 
     assert MARK in shown.database.url
     assert shown.keys[0].secret.reveal() == MARKED_KEY
-    assert MARK not in f"{shown} {shown!r} {shown.database} {shown.keys}"
+    assert shown.slack.token is not None
+    assert MARK in shown.slack.token.reveal()
+    assert MARK in shown.slack.webhooks["env:HOOK"].reveal()
+    assert MARK not in f"{shown} {shown!r} {shown.database} {shown.keys} {shown.slack}"
 
 
 def test_a_loaded_configuration_is_not_pickled(folder: Path) -> None:
@@ -1215,19 +1818,33 @@ def test_the_example_is_loaded_without_problems(cwd: Path) -> None:
     assert [route.name for route in example.routes] == ["everything", "prices", "breaking video"]
 
 
+def test_what_is_commented_out_in_the_example_is_good_too(folder: Path) -> None:
+    text = re.sub(r"^# (\[\[|[a-z_]+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "staging").write_text(ANOTHER_KEY)
+
+    example = loaded(
+        folder, text, {"VIVIX_KEY": A_KEY, "SLACK_BOT_TOKEN": TOKEN, "SLACK_WEBHOOK_URL": HOOK}, rules.KINDS
+    )
+
+    assert [key.name for key in example.keys] == ["prod", "staging"]
+    assert [route.to for route in example.routes[3:]] == ["slack:#vivix", WEBHOOK_TO, "slack:#acme"]
+
+
 def test_the_example_says_the_defaults(folder: Path, cwd: Path) -> None:
     example = config.load(EXAMPLE, {"VIVIX_KEY": A_KEY}, cwd)
     default = loaded(folder, ONE_KEY)
 
-    for table in ("database", "vendor", "schedule", "rules"):
+    for table in ("database", "vendor", "schedule", "slack", "rules"):
         assert getattr(default, table) == getattr(example, table)
+    assert example.routes[0] == dataclasses.replace(loaded(folder, ONE_KEY + ONE_ROUTE).routes[0], name="everything")
 
 
 @pytest.mark.parametrize(("table", "setting"), EVERY_SETTING)
 def test_a_setting_stands_in_the_example_with_a_sentence(table: str, setting: str) -> None:
     lines = [line for section in sections(EXAMPLE.read_text(), table) for line in section.splitlines()]
 
-    assert any(re.match(rf"{setting} = .+ # .{{10}}", line) or names_a_table(setting, line) for line in lines)
+    assert any(re.match(rf"(# )?{setting} = .+ # .{{10}}", line) or names_a_table(setting, line) for line in lines)
 
 
 def names_a_table(setting: str, line: str) -> bool:

@@ -27,7 +27,7 @@ MESSAGE = Message(
     detected=AT,
     reference="dlv_1",
 )
-PARCEL = Parcel("dlv_1", "", MESSAGE, AT)
+PARCEL = Parcel("dlv_1", "", "", MESSAGE, AT)
 
 
 def send(stream) -> object:

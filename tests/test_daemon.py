@@ -44,6 +44,11 @@ def models_known(home: Home, name: str = "prod") -> int:
     return len(home.rows(f"SELECT 1 FROM current_models WHERE key_name = '{name}'")) if home.file.exists() else 0
 
 
+def told_of_first_sight(home: Home) -> list[str]:
+    query = "SELECT key_name FROM change_log WHERE kind = 'catalogue.baseline' AND announced_at IS NOT NULL ORDER BY 1"
+    return [key for (key,) in home.rows(query)]
+
+
 def unlock_a_model(account: Account) -> None:
     account.models = [*account.models, made_up_models(1)[0]]
 
@@ -51,7 +56,9 @@ def unlock_a_model(account: Account) -> None:
 def test_logs_go_to_standard_error_and_alerts_to_standard_output(home):
     with home.daemon() as daemon:
         until(lambda: models_known(home) == models_known(home, "spare") == 6)
-        assert daemon.out == ""
+        until(lambda: told_of_first_sight(home) == ["prod", "spare"])
+        until(lambda: len(ALERT.findall(daemon.out)) == len(home.rows("SELECT 1 FROM alert_log")))
+        assert all(line.startswith("👀 Watching ") for line in daemon.out.splitlines() if line[:1].strip())
         unlock_a_model(home.account("prod"))
         until(lambda: "simulated-image-0000" in daemon.out)
         daemon.send(signal.SIGTERM)
@@ -60,7 +67,7 @@ def test_logs_go_to_standard_error_and_alerts_to_standard_output(home):
         assert "started" not in daemon.out
         assert daemon.err.splitlines()[-1].split("] ")[1].split()[0] == "stopped"
         assert "\x1b" not in daemon.err + daemon.out
-    assert home.rows("SELECT state FROM alert_log") == [("sent",)]
+    assert home.alerts() == ["sent"]
 
 
 def test_json_logs_can_be_parsed(home):
@@ -210,7 +217,7 @@ def test_it_survives_that_nobody_reads_its_output_any_more(home):
             assert "Exception ignored" not in daemon.err
     finally:
         os.close(theirs)
-    assert home.rows("SELECT state FROM alert_log") == [("retry",)]
+    assert home.alerts() == ["retry"]
 
 
 def test_on_postgresql_whose_connections_break(tmp_path, vendor, postgres: Postgres, migrated_postgres):
@@ -255,14 +262,14 @@ def test_killed_while_sending_the_alert_comes_again_and_says_so(home):
     ours, theirs = full_pipe()
     try:
         with home.daemon(stdout=theirs) as daemon:
-            until(lambda: home.rows("SELECT state FROM alert_log") == [("sending",)])
+            until(lambda: home.alerts() == ["sending"])
             daemon.send(signal.SIGKILL)
             daemon.wait()
     finally:
         os.close(ours)
         os.close(theirs)
     with home.daemon() as again:
-        until(lambda: home.rows("SELECT state FROM alert_log") == [("sent",)])
+        until(lambda: home.alerts() == ["sent"])
         again.send(signal.SIGTERM)
         assert again.wait() == 0
         assert again.out.count(MAY_REPEAT) == 1
@@ -277,7 +284,7 @@ def test_stopping_does_not_wait_for_ever_for_a_sink_that_blocks(home):
     ours, theirs = full_pipe()
     try:
         with home.daemon(stdout=theirs) as daemon:
-            until(lambda: home.rows("SELECT state FROM alert_log") == [("sending",)])
+            until(lambda: home.alerts() == ["sending"])
             daemon.send(signal.SIGTERM)
             until(lambda: "stopping" in daemon.err)
             daemon.send(signal.SIGTERM)
@@ -288,15 +295,14 @@ def test_stopping_does_not_wait_for_ever_for_a_sink_that_blocks(home):
 
 
 def test_killed_between_the_commit_and_the_delivery_the_alert_comes_once(home):
+    home.run("once")
     with inside(home) as app:
-        for target in app.targets:
-            app.poller.poll(target)
         unlock_a_model(home.account("prod"))
         for target in app.targets:
             app.poller.record(target.facts, app.poller.ask(target))
-    assert home.rows("SELECT count(*) FROM alert_log") == [(0,)]
+    assert home.alerts() == []
     with home.daemon() as daemon:
-        until(lambda: home.rows("SELECT state FROM alert_log") == [("sent",)])
+        until(lambda: home.alerts() == ["sent"])
         seen = len(home.vendor.requests)
         until(lambda: len(home.vendor.requests) >= seen + 2)
         daemon.send(signal.SIGTERM)

@@ -54,7 +54,8 @@ def test_every_scene_is_told_in_order_and_the_queries_work(tmp_path):
     names, told = scenes[::2], scenes[1::2]
     assert len(names) == len(TOLD)
     assert "nothing here is real" in beginning
-    assert not ALERT.search(beginning)  # the first catalogue is silent
+    assert len(ALERT.findall(beginning)) == 1  # of the first catalogue, that syncd watches it
+    assert "👀 Watching 6 models for prod\n" in beginning
     for name, text, expected in zip(names, told, TOLD, strict=True):
         assert len(ALERT.findall(text)) == 1, f"{name}: {text}"
         assert re.search(expected, text, re.DOTALL), f"{name}: {text}"
@@ -83,10 +84,10 @@ def test_every_scene_is_told_in_order_and_the_queries_work(tmp_path):
 
 def test_ctrl_c_ends_it_in_order(tmp_path):
     with demo(tmp_path, 600) as played:
-        until(lambda: ALERT.search(played.out))
+        until(lambda: len(ALERT.findall(played.out)) == 2)  # of the first catalogue, and of the first scene
         played.send(signal.SIGINT)
         assert played.wait(10) == 0
         assert played.err == ""
         [file] = tmp_path.glob("*.db")
         assert file.name in SCENES.split(played.out)[-1]
-        assert re.search(r"\d+ polls, 1 changes?, 1 alerts?", played.out)
+        assert re.search(r"\d+ polls, 1 changes?, 2 alerts?", played.out)

@@ -29,7 +29,7 @@ from syncd.core.judge import (
     judge,
 )
 from syncd.core.reading import Facts, Listing, Malformed, Reading, Refused, Same, Unreachable, Why
-from syncd.core.routing import Event, KeyFacts, Route, announce, matches, sees
+from syncd.core.routing import Announcement, Event, KeyFacts, Route, announce, matches, sees
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -113,15 +113,45 @@ def told(news: News) -> list[tuple[str, list[str]]]:
     return [(name, [one.destination for one in announcements]) for name, announcements in parts]
 
 
+def revised(news: News) -> list[str]:
+    """Where a message about a condition is to be brought up to date."""
+    return [one.destination for edit in news.edits for one in edit.revisions]
+
+
 # --- catalogues ----------------------------------------------------------------------------------------------------
 
 
-def test_the_first_catalogue_is_one_silent_row():
+def test_the_first_catalogue_is_one_row_which_is_told():
     news = judge(listing(A, B), (), context(), POLICY, NOW)
     assert (news.outcome, news.state, news.listing is not None) == ("changed", "ok", True)
     assert kinds(news) == [("catalogue.baseline", "baseline")]
     assert news.changes[0].change.detail == {"models": 2}
+    assert news.changes[0].announcements == (Announcement("console", "everything", NOW),)
+    assert news.announced
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Judgement(),
+        Judgement(routes=(Route("dev", "console", keys=("dev",)),)),
+        Judgement(routes=(Route("models", "console", kinds=("model.*",)),)),
+        Judgement(routes=(Route("loud", "console", min_severity="additive"),)),
+        replace(POLICY, record_only=("catalogue.baseline",)),
+    ],
+    ids=["no route", "another key", "other kinds", "too mild", "only recorded"],
+)
+def test_a_first_catalogue_that_nobody_asked_for_stays_a_silent_baseline(policy: Judgement):
+    news = judge(listing(A), (), context(), policy, NOW)
+    assert kinds(news) == [("catalogue.baseline", "baseline")]
+    assert told(news) == [("catalogue.baseline", [])]
     assert not news.announced
+
+
+def test_a_key_that_begins_with_a_failure_is_told_of_when_it_lists_something():
+    assert judge(TIMEOUT, (), context(), POLICY, NOW).changes == ()
+    late = judge(listing(A), (), context(state="unreachable", failures=2), POLICY, NOW)
+    assert told(late) == [("catalogue.baseline", ["console"])]
 
 
 def test_a_key_without_a_catalogue_cannot_repeat_one():
@@ -306,6 +336,7 @@ def test_it_opens_once_and_closes_once(why: Why):
         (7, True, {"keys": {}, "recovered": ["prod"]})
     ]
     assert told(well) == [("closed", ["console"])]
+    assert revised(well) == ["console"]
 
 
 def test_another_refusal_opens_another_condition_and_one_good_poll_closes_both():
@@ -322,6 +353,7 @@ def test_a_closing_goes_where_the_opening_went():
     news = judge(listing(A), (), context(catalog(A), open=(elsewhere,)), POLICY, NOW)
     (edit,) = news.edits
     assert [(one.destination, one.route) for one in edit.announcements] == [("slack:#old", "gone route")]
+    assert edit.revisions == edit.announcements
 
 
 def test_a_refused_key_stays_refused_through_an_outage():
@@ -334,7 +366,9 @@ def test_a_refusal_during_an_outage_takes_the_key_out_of_it():
     outage = opened("vendor.unreachable", "prod", "dev")
     news = judge(refused("rejected"), (), context(catalog(A), failures=4, open=(outage,)), POLICY, NOW)
     assert [opening.kind for opening in news.openings] == ["access.rejected"]
-    assert news.edits == (ConditionEdit(7, {"keys": {"dev": "failing"}, "recovered": ["prod"]}, closed=False),)
+    left = {"keys": {"dev": "failing"}, "recovered": ["prod"]}
+    heard = (Announcement("console", "everything", NOW),)
+    assert news.edits == (ConditionEdit(7, left, closed=False, revisions=heard),)
 
 
 # --- outages -------------------------------------------------------------------------------------------------------
@@ -373,16 +407,22 @@ def test_further_keys_join_and_only_those_who_see_no_other_are_told():
     assert news.openings == ()
     assert news.edits[0].detail["keys"] == {"prod": "failing", "dev": "failing"}
     assert told(news) == [("joined", ["slack:#dev"])]
+    # Those who know of it already find the key in what they were told.
+    assert revised(news) == ["slack:#prod", "console"]
 
 
 def test_an_outage_closes_when_every_key_it_names_is_well():
     both = opened("vendor.unreachable", "prod", "dev", told=[("slack:#prod", "prod"), ("slack:#dev", "dev")])
     first = judge(listing(A), (), context(catalog(A), open=(both,)), POLICY, NOW)
-    assert first.edits == (ConditionEdit(7, {"keys": {"dev": "failing"}, "recovered": ["prod"]}, closed=False),)
+    heard = (Announcement("slack:#prod", "prod", NOW), Announcement("slack:#dev", "dev", NOW))
+    still = {"keys": {"dev": "failing"}, "recovered": ["prod"]}
+    assert first.edits == (ConditionEdit(7, still, closed=False, revisions=heard),)
+    assert not first.announced  # what was told is brought up to date; there is nothing new to tell
     left = replace(both, detail=first.edits[0].detail)
     last = judge(listing(A), (), context(catalog(A), key=DEV, open=(left,)), POLICY, NOW)
     assert [(edit.closed, edit.detail) for edit in last.edits] == [(True, {"keys": {}, "recovered": ["prod", "dev"]})]
     assert told(last) == [("closed", ["slack:#prod", "slack:#dev"])]
+    assert revised(last) == ["slack:#prod", "slack:#dev"]
 
 
 def test_a_key_may_recover_and_fail_again_within_an_outage():
@@ -390,6 +430,7 @@ def test_a_key_may_recover_and_fail_again_within_an_outage():
     news = judge(TIMEOUT, (), context(catalog(A), failures=1, open=(outage,)), POLICY, NOW)
     assert news.edits[0].detail == {"keys": {"dev": "failing", "prod": "failing"}, "recovered": []}
     assert told(news) == [("joined", [])]
+    assert revised(news) == ["console"]
     assert not news.announced
 
 

@@ -24,6 +24,7 @@ from pytest_alembic.tests import (  # noqa: F401  pytest collects what is import
     test_single_head_revision,
     test_upgrade,
 )
+from sqlalchemy.exc import IntegrityError
 
 from syncd.errors import SchemaMismatch, StoreError
 from syncd.store import Store, engine, schema
@@ -31,6 +32,10 @@ from syncd.store.tables import metadata
 from tests.conftest import Clock, sqlite_url
 from tests.postgres import Postgres
 from tests.watching import listing, model, watching
+
+# The revision of this program, and those that tests add after it.
+TODAY = schema.head()
+NEXT, ONE_AFTER = (f"{int(TODAY) + steps:04}" for steps in (1, 2))
 
 # The contract with everybody who queries: names, columns and their order. Additions only, at the end.
 VIEWS = {
@@ -121,7 +126,7 @@ def test_every_constraint_has_a_name(migrated_url: str):
 
 @pytest.mark.parametrize("unknown", ["9999", "heads", "", "0001x"])
 def test_a_revision_that_does_not_exist_is_refused(database_url: str, unknown: str):
-    with pytest.raises(StoreError, match=r"there is no schema revision .*; known: 0001"):
+    with pytest.raises(StoreError, match=rf"there is no schema revision .*; known: 0001, .*{TODAY}"):
         schema.migrate(database_url, unknown)
     assert tables(database_url) == set()
 
@@ -146,11 +151,12 @@ def test_every_migrations_file_name_begins_with_its_revision():
 
 
 def test_ten_revisions_are_in_alembics_order_too(scripts: Path):
-    for number in range(2, 12):
+    known = schema.revisions()
+    for number in range(int(NEXT), int(NEXT) + 10):
         add_revision(scripts, "pass", number)
-    (scripts / "versions" / "0012_notes.txt").touch()
+    (scripts / "versions" / f"{int(NEXT) + 10:04}_notes.txt").touch()
     assert schema.revisions() == alembics_line()
-    assert len(schema.revisions()) == 11
+    assert len(schema.revisions()) == len(known) + 10
 
 
 def test_who_only_reads_need_not_load_alembic(migrated_sqlite: Path):
@@ -181,14 +187,14 @@ def test_a_newer_schema_is_refused_by_all_and_left_alone(migrated_url: str):
 
 def test_an_older_schema_is_refused_with_the_command_that_helps(migrated_url: str, another_revision: Path):
     store = Store(migrated_url)
-    with pytest.raises(SchemaMismatch, match="schema is at 0001, this program needs 0002; run `syncd migrate`"):
+    with pytest.raises(SchemaMismatch, match=f"schema is at {TODAY}, this program needs {NEXT}; run `syncd migrate`"):
         store.open()
     schema.migrate(migrated_url)
     store.open()
     store.close()
 
 
-# --- a second revision ---------------------------------------------------------------------------------------------
+# --- another revision ----------------------------------------------------------------------------------------------
 
 ADD_TABLE = 'op.create_table("later", sa.Column("id", sa.Integer, primary_key=True))'
 REBUILD = """
@@ -214,7 +220,7 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
-def add_revision(scripts: Path, body: str, number: int = 2) -> None:
+def add_revision(scripts: Path, body: str, number: int = int(NEXT)) -> None:
     text = f"""
 import sqlalchemy as sa
 from alembic import op
@@ -236,19 +242,21 @@ def another_revision(scripts: Path) -> Path:
 
 
 def test_a_step_at_a_time(database_url: str, another_revision: Path):
-    add_revision(another_revision, 'op.add_column("later", sa.Column("x", sa.Integer))', number=3)
+    add_revision(another_revision, 'op.add_column("later", sa.Column("x", sa.Integer))', number=int(ONE_AFTER))
     assert schema.migrate(database_url, "0001").after == "0001"
     assert views(database_url) == {}  # those of this program belong to head
     assert schema.migrate(database_url, "0001") == schema.Migrated("0001", "0001")
-    assert (schema.migrate(database_url, "0002").before, "later" in tables(database_url)) == ("0001", True)
-    assert schema.migrate(database_url).after == "0003"
+    assert schema.migrate(database_url, TODAY).before == "0001"
+    assert (views(database_url), "later" in tables(database_url)) == ({}, False)
+    assert (schema.migrate(database_url, NEXT).before, "later" in tables(database_url)) == (TODAY, True)
+    assert schema.migrate(database_url).after == ONE_AFTER
     assert set(views(database_url)) == set(VIEWS)
 
 
 def test_there_is_no_way_back(migrated_url: str, another_revision: Path):
     schema.migrate(migrated_url)
-    with pytest.raises(StoreError, match="newer than 0001; migrations go forward only; restore a backup"):
-        schema.migrate(migrated_url, "0001")
+    with pytest.raises(StoreError, match=f"newer than {TODAY}; migrations go forward only; restore a backup"):
+        schema.migrate(migrated_url, TODAY)
     assert set(views(migrated_url)) == set(VIEWS)
 
 
@@ -300,10 +308,10 @@ def test_a_file_is_backed_up_before_it_is_migrated(migrated_sqlite: Path, tmp_pa
         # What has not reached the file itself yet is saved too.
         watch.add("prod")
         done = schema.migrate(sqlite_url(file))
-    assert done.backup == tmp_path / "syncd.db.0001.bak"
+    assert done.backup == tmp_path / f"syncd.db.{TODAY}.bak"
     assert done.backup.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(done.backup)) as saved:
-        assert saved.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert saved.execute("SELECT version_num FROM alembic_version").fetchone() == (TODAY,)
         assert saved.execute("SELECT name FROM api_keys").fetchall() == [("prod",)]
         assert saved.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -314,6 +322,116 @@ def test_without_a_migration_there_is_no_backup(migrated_sqlite: Path, tmp_path:
     assert schema.migrate(sqlite_url(file)).backup is None
     assert schema.migrate(sqlite_url(tmp_path / "new.db")).backup is None
     assert list(tmp_path.glob("*.bak")) == []
+
+
+# --- from 0001, which is in use ------------------------------------------------------------------------------------
+
+MOMENT = "'2026-03-02 09:00:00.000000'"
+ROWS_OF_0001 = f"""
+INSERT INTO api_keys (id, name, account, base_url, labels, fingerprint, added_at, state, state_since, failures)
+    VALUES (1, 'prod', 'acme', 'https://vendor.example', '{{}}', '0123abcd', {MOMENT}, 'ok', {MOMENT}, 0);
+INSERT INTO snapshots (id, key_id, taken_at, form, digest, complete, model_count, account)
+    VALUES (1, 1, {MOMENT}, 1, 'd', TRUE, 1, '{{}}');
+INSERT INTO changes (id, key_id, snapshot_id, detected_at, kind, severity, slug, path, decided, affects, summary,
+        detail, fingerprint, state, held_polls)
+    VALUES (1, 1, 1, {MOMENT}, 'model.added', 'additive', 'a', '', TRUE, '[]', 'a is new', '{{}}', 'f', 'announced', 0),
+        (2, 1, 1, {MOMENT}, 'model.added', 'additive', 'b', '', TRUE, '[]', 'b is new', '{{}}', 'g', 'announced', 0);
+INSERT INTO conditions (id, kind, subject, key_id, severity, opened_at, detail)
+    VALUES (1, 'key.rejected', 'key:prod', 1, 'breaking', {MOMENT}, '{{}}');
+INSERT INTO destinations (id, spec, frozen_until, fence) VALUES (1, 'console', {MOMENT}, 3), (2, 'slack:#a', NULL, 0);
+INSERT INTO deliveries (id, destination_id, op, kind, severity, change_count, message, state, created_at, attempts,
+        rung, fence, last_error)
+    VALUES ('dlv_1', 1, 'post', 'changes', 'additive', 1, '{{}}', 'sent', {MOMENT}, 1, 'rich', 3, NULL),
+        ('dlv_2', 1, 'post', 'conditions', 'breaking', 0, '{{}}', 'unknown', {MOMENT}, 2, 'plain', 3, 'no answer');
+INSERT INTO attempts (id, delivery_id, started_at, ended_at, outcome)
+    VALUES (1, 'dlv_1', {MOMENT}, {MOMENT}, 'delivered');
+INSERT INTO announcements (id, change_id, condition_id, edge, destination_id, delivery_id, route, created_at,
+        not_before, state)
+    VALUES (1, 1, NULL, NULL, 1, 'dlv_1', 'all', {MOMENT}, {MOMENT}, 'sent'),
+        (2, NULL, 1, 'opened', 1, 'dlv_2', 'all', {MOMENT}, {MOMENT}, 'sent'),
+        (3, 1, NULL, NULL, 2, NULL, 'chat', {MOMENT}, {MOMENT}, 'queued'),
+        (4, 2, NULL, NULL, 2, NULL, 'chat', {MOMENT}, {MOMENT}, 'below_threshold');
+INSERT INTO silences (id, matchers, created_at, until, author, comment)
+    VALUES (1, '{{}}', {MOMENT}, {MOMENT}, 'somebody', '');
+"""
+
+
+@pytest.fixture
+def old_url(database_url: str) -> str:
+    """A database that the first version of syncd wrote, with something in every table that alerts have to do with."""
+    schema.migrate(database_url, "0001")
+    for statement in filter(str.strip, ROWS_OF_0001.split(";")):
+        execute(database_url, statement)
+    return database_url
+
+
+def test_every_row_of_0001_is_kept(old_url: str):
+    before = rows(old_url)
+    assert all(before[table] for table in ("api_keys", "changes", "conditions", "announcements", "deliveries"))
+    done = schema.migrate(old_url)
+    after = rows(old_url)
+    assert (done.before, done.after) == ("0001", TODAY)
+    assert before == {
+        table: [{name: one[name] for name in kept[0]} for one in after[table]] if kept else after[table]
+        for table, kept in before.items()
+    }
+
+
+def test_what_0002_adds_to_rows_is_empty(old_url: str):
+    before = rows(old_url)
+    schema.migrate(old_url, "0002")
+    added = {
+        (table, name, value)
+        for table, found in rows(old_url).items()
+        for one in found
+        for name, value in one.items()
+        if name not in before[table][0]
+    }
+    assert added == {
+        ("announcements", "notice_id", None),
+        ("announcements", "silence_id", None),
+        ("deliveries", "looks", 0),
+        ("destinations", "last_error", None),
+    }
+
+
+ANNOUNCEMENT = (
+    "INSERT INTO announcements (change_id, condition_id, edge, notice_id, destination_id, route, created_at, "
+    f"not_before, state) VALUES ({{}}, {{}}, {{}}, {{}}, 2, 'chat', {MOMENT}, {MOMENT}, 'queued')"
+)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        ("NULL", "NULL", "NULL", "NULL"),
+        ("1", "1", "'closed'", "NULL"),
+        ("1", "NULL", "NULL", "1"),
+        ("NULL", "1", "'closed'", "1"),
+        ("1", "1", "'closed'", "1"),
+    ],
+)
+def test_an_announcement_from_then_on_is_of_exactly_one_thing(old_url: str, subject: tuple[str, ...]):
+    schema.migrate(old_url)
+    execute(old_url, "DELETE FROM announcements")
+    execute(old_url, A_NOTICE)
+    with pytest.raises(IntegrityError, match="ck_announcements_subject"):
+        execute(old_url, ANNOUNCEMENT.format(*subject))
+    assert rows(old_url)["announcements"] == []
+
+
+def test_a_change_a_condition_and_a_notice_are_each_announced_once(old_url: str):
+    schema.migrate(old_url)
+    execute(old_url, "DELETE FROM announcements")
+    execute(old_url, A_NOTICE)
+    for subject in (("1", "NULL", "NULL", "NULL"), ("NULL", "1", "'closed'", "NULL"), ("NULL", "NULL", "NULL", "1")):
+        execute(old_url, ANNOUNCEMENT.format(*subject))
+        with pytest.raises(IntegrityError, match=r"uq_announcements_|UNIQUE constraint failed"):
+            execute(old_url, ANNOUNCEMENT.format(*subject))
+    assert len(rows(old_url)["announcements"]) == 3
+
+
+A_NOTICE = f"INSERT INTO notices (id, kind, subject, created_at, detail) VALUES (1, 'summary', 's', {MOMENT}, '{{}}')"
 
 
 # --- views ---------------------------------------------------------------------------------------------------------
@@ -330,7 +448,7 @@ def test_both_databases_have_a_file_for_every_view():
 
 def test_a_view_that_is_missing_is_made_again(migrated_url: str):
     execute(migrated_url, "DROP VIEW poll_log")
-    assert schema.migrate(migrated_url) == schema.Migrated("0001", "0001")
+    assert schema.migrate(migrated_url) == schema.Migrated(TODAY, TODAY)
     assert set(views(migrated_url)) == set(VIEWS)
 
 
@@ -403,7 +521,7 @@ def test_a_server_of_which_somebody_else_owns_the_schema(migrated_url: str, post
     execute(migrated_url, "CREATE SCHEMA other")
     execute(migrated_url, "CREATE VIEW other.poll_log AS SELECT 1 AS one")
     before = everything(migrated_url)
-    assert schema.migrate(migrated_url) == schema.Migrated("0001", "0001")
+    assert schema.migrate(migrated_url) == schema.Migrated(TODAY, TODAY)
     assert everything(migrated_url) == before
 
 
@@ -412,9 +530,21 @@ def test_a_server_of_which_somebody_else_owns_the_schema(migrated_url: str, post
 
 def execute(url: str, statement: str) -> None:
     plain = sa.create_engine(url)
-    with plain.begin() as connection:
-        connection.execute(sa.text(statement))
-    plain.dispose()
+    try:
+        with plain.begin() as connection:
+            connection.execute(sa.text(statement))
+    finally:
+        plain.dispose()
+
+
+def rows(url: str) -> dict[str, list[dict[str, object]]]:
+    """Every row of every table, in the order of the keys."""
+    with connected(url) as connection:
+        found = {}
+        for table in sorted(set(sa.inspect(connection).get_table_names()) - {"alembic_version"}):
+            kept = connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY 1"))
+            found[table] = [dict(row) for row in kept.mappings()]
+    return found
 
 
 def tables(url: str) -> set[str]:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,10 @@ class Recorder:
         self.texts: list[str] = []
         self.times: list[datetime] = []
         self.instead: Callable[[], Attempted | None] = lambda: None
+        self.distance = self.settles = timedelta(0)
+
+    def locate(self, target: str) -> str:
+        return target
 
     def send(self, parcel: Parcel) -> Attempted:
         other = self.instead()
@@ -208,6 +213,25 @@ def until(true: Callable[[], object], seconds: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.005)
+
+
+def know_first_sight(app: App, sink: Recorder) -> None:
+    """Every key was polled before, and that it is watched was told."""
+    for target in app.targets:
+        app.poller.poll(target)
+    while app.outbox.step():
+        pass
+    forget_first_sight(app, sink)
+
+
+def forget_first_sight(app: App, sink: Recorder) -> None:
+    """Wait until it was told of every key that it is watched, and of nothing else; then forget that."""
+    query = "SELECT COUNT(*) AS told FROM change_log WHERE kind = 'catalogue.baseline' AND announced_at IS NOT NULL"
+    until(lambda: rows(app, query) == [{"told": len(app.targets)}])
+    assert sink.texts
+    assert all(text.startswith("👀 Watching ") for text in sink.texts)
+    sink.texts.clear()
+    sink.times.clear()
 
 
 def idle(service: Service) -> None:
@@ -352,6 +376,124 @@ def test_a_clock_set_back_does_not_stop_the_polls(migrated_url, vendor, sink, lo
     assert [event["seconds"] for event in logged if event["event"] == "clock.set_back"] == [10_800]
 
 
+# --- news of one key -------------------------------------------------------------------------------------------------
+
+DAY = timedelta(days=1)  # an interval that does not pass within a test
+
+
+def unlock(vendor: SimulatedVendor, *names: str) -> None:
+    """Each of these keys sees one model more from now on."""
+    for name in names:
+        account = vendor.keys[f"secret of {name}"]
+        account.models = [*account.models, made_up_models(len(account.models))[-1]]
+
+
+def poll_out_of_turn(service: Service, name: str) -> None:
+    """Have one key polled now, and whatever follows from that."""
+    service._scheduler.modify_job(name, next_run_time=utc_now())
+    at_rest(service)
+
+
+def at_rest(service: Service) -> None:
+    """Wait until no key is due and none is being polled."""
+    until(lambda: service._scheduler and not _due(service) and not _under_way(service))  # what is due comes under way
+
+
+def _due(service: Service) -> bool:
+    return any(job.next_run_time <= utc_now() for job in service._scheduler.get_jobs())
+
+
+def _under_way(service: Service) -> bool:
+    return any(service._scheduler._executors["default"]._instances.values())
+
+
+def polls(vendor: SimulatedVendor, *names: str) -> list[int]:
+    return [asked(vendor, name) for name in names]
+
+
+def test_news_of_one_key_has_the_others_of_its_vendor_asked_now(migrated_url, vendor, sink):
+    config = configured(migrated_url, vendor, "one", "two", "three", interval=DAY)
+    with made(config, sink) as app, running(app) as service:
+        at_rest(service)
+        assert polls(vendor, "one", "two", "three") == [1, 1, 1]  # a first catalogue is no news of the vendor
+        poll_out_of_turn(service, "one")
+        assert polls(vendor, "one", "two", "three") == [2, 1, 1]  # nor is one that is as before
+        unlock(vendor, "one", "two")
+        poll_out_of_turn(service, "one")
+        # What the second has to tell is the same news, for which nobody needs to be asked again.
+        assert polls(vendor, "one", "two", "three") == [3, 2, 2]
+        kinds = rows(app, "SELECT key_name FROM change_log WHERE kind = 'model.added' ORDER BY key_name")
+        assert [row["key_name"] for row in kinds] == ["one", "two"]
+
+
+def test_a_key_is_brought_forward_once_in_its_interval(migrated_url, vendor, sink):
+    config = configured(migrated_url, vendor, "one", "two", "three", interval=DAY)
+    with made(config, sink) as app, running(app, clock=lambda: utc_now() - DAY) as service:
+        at_rest(service)
+        for _ in range(3):
+            unlock(vendor, "one")
+            poll_out_of_turn(service, "one")
+        assert polls(vendor, "one", "two", "three") == [4, 2, 2]
+        # Neither does another key bring them forward, nor the one that has had news.
+        unlock(vendor, "two")
+        poll_out_of_turn(service, "two")
+        assert polls(vendor, "one", "two", "three") == [4, 3, 2]
+        service.clock = utc_now  # an interval later
+        unlock(vendor, "one")
+        poll_out_of_turn(service, "one")
+        assert polls(vendor, "one", "two", "three") == [5, 4, 3]
+
+
+def test_news_of_one_vendor_has_no_key_of_another_asked(migrated_url, vendor, sink):
+    with SimulatedVendor() as elsewhere:
+        config = configured(migrated_url, vendor, "one", "two", interval=DAY, one="shared", abroad="shared")
+        abroad = configured(migrated_url, elsewhere, "abroad", interval=DAY, abroad="shared").keys
+        with made(replace(config, keys=(*config.keys, *abroad)), sink) as app, running(app) as service:
+            at_rest(service)
+            unlock(vendor, "one")
+            unlock(elsewhere, "abroad")
+            poll_out_of_turn(service, "one")
+            assert polls(vendor, "one", "two") == [2, 2]
+            assert polls(elsewhere, "abroad") == [1]
+
+
+def test_keys_that_were_asked_to_wait_are_not_asked_for_the_news_of_another(migrated_url, vendor, sink):
+    config = configured(migrated_url, vendor, "one", "free", "limited", "same", interval=DAY, limited="a", same="a")
+    with made(config, sink) as app, running(app) as service:
+        at_rest(service)
+        vendor.keys["secret of limited"].answer = hostile.always(hostile.rate_limited("3600"))
+        poll_out_of_turn(service, "limited")
+        unlock(vendor, "one")
+        poll_out_of_turn(service, "one")
+        assert polls(vendor, "one", "free", "limited", "same") == [2, 2, 2, 1]
+
+
+def test_nobody_is_asked_for_news_at_an_address_that_asked_to_wait_meanwhile(migrated_url, vendor, sink):
+    with made(configured(migrated_url, vendor, "one", "down", "free", interval=DAY), sink) as app:
+        with running(app) as service:
+            at_rest(service)
+            gate, account = Gate(), vendor.keys["secret of one"]
+
+            def answer(seen: RequestSeen) -> Reply:
+                gate(seen)
+                return Reply.json(listing(account))
+
+            account.answer = answer
+            unlock(vendor, "one")
+            service._scheduler.modify_job("one", next_run_time=utc_now())
+            until(lambda: gate.inside == 1)
+            down = hostile.refusal(503, "PROVIDER_DOWN", headers=(("Retry-After", "3600"),))
+            vendor.keys["secret of down"].answer = hostile.always(down)
+            service._scheduler.modify_job("down", next_run_time=utc_now())
+            until(lambda: app.store.schedules()["down"].retry_at is not None and len(service._waits) == 1)
+            gate.open.set()
+            at_rest(service)
+        assert [row["key_name"] for row in rows(app, "SELECT key_name FROM change_log WHERE kind = 'model.added'")] == [
+            "one"
+        ]
+        assert polls(vendor, "one", "down", "free") == [2, 2, 1]
+
+
 # --- stopping --------------------------------------------------------------------------------------------------------
 
 
@@ -359,8 +501,7 @@ def test_stopping_finishes_the_poll_under_way_and_delivers_what_it_found(migrate
     config = configured(migrated_url, vendor, "one", "queued", workers=1)
     account = vendor.keys["secret of one"]
     with made(config, sink) as app:
-        for target in app.targets:
-            app.poller.poll(target)
+        know_first_sight(app, sink)
         vendor.forget()
         for known in vendor.keys.values():
             known.models.append(made_up_models(1)[0])
@@ -444,6 +585,7 @@ def test_a_bug_in_delivering_does_not_stop_the_service_nor_lose_the_alert(
     *, migrated_url, vendor, sink, logged, monkeypatch
 ):
     with made(configured(migrated_url, vendor, "one"), sink) as app:
+        know_first_sight(app, sink)
         whole, bugs = app.outbox.step, [RuntimeError("a bug"), RuntimeError("another")]
 
         def step():
@@ -452,11 +594,11 @@ def test_a_bug_in_delivering_does_not_stop_the_service_nor_lose_the_alert(
             return whole()
 
         monkeypatch.setattr(app.outbox, "step", step)
-        app.poller.poll(app.targets[0])
         vendor.keys["secret of one"].models.append(made_up_models(1)[0])
         app.poller.poll(app.targets[0])
         with running(app, look_again=0.05):
             until(lambda: sink.texts)
+    assert "simulated-image-0000" in sink.texts[0]
     assert [event["event"] for event in logged if event["event"].startswith("outbox")] == ["outbox.failed"] * 2
 
 
@@ -493,7 +635,7 @@ def test_a_database_server_that_goes_and_comes_back(
 def recovers(config: Config, vendor: SimulatedVendor, sink: Recorder, logged: list[Any], gone: Any) -> None:
     """Polls that cannot be stored are said to be so, and afterwards everything goes on as if nothing had been."""
     with made(config, sink) as app, running(app, look_again=0.2):
-        until(lambda: len(rows(app, "SELECT 1 AS found FROM change_log")) == 2)
+        forget_first_sight(app, sink)
         with gone():
             for name in ("one", "two"):
                 vendor.keys[f"secret of {name}"].models.append(made_up_models(1)[0])
@@ -514,21 +656,23 @@ def test_an_alert_whose_fate_could_not_be_written_is_not_stuck(migrated_url, ven
     from syncd.errors import StoreUnavailable  # noqa: PLC0415 - only this test fakes one
     from syncd.store.outbox import OutboxTransaction  # noqa: PLC0415
 
-    settle, failures = OutboxTransaction.settle, [StoreUnavailable("gone")]
+    settle, failures = OutboxTransaction.settle, list[Exception]()
 
     def failing(self, *arguments):
         if failures:
             raise failures.pop()
-        settle(self, *arguments)
+        return settle(self, *arguments)
 
     monkeypatch.setattr(OutboxTransaction, "settle", failing)
     with made(configured(migrated_url, vendor, "one"), sink) as app, running(app, look_again=0.1) as service:
-        until(lambda: rows(app, "SELECT 1 AS found FROM change_log"))
+        forget_first_sight(app, sink)
+        failures.append(StoreUnavailable("gone"))
         vendor.keys["secret of one"].models.append(made_up_models(1)[0])
         idle(service)
         service.poll_now()
         until(lambda: len(sink.texts) == 2)
-        until(lambda: rows(app, "SELECT state FROM alert_log") == [{"state": "sent"}])
+        until(lambda: rows(app, "SELECT state FROM alert_log WHERE kind <> 'watching'") == [{"state": "sent"}])
+    assert all("simulated-image-0000" in text for text in sink.texts)
     assert "may repeat" not in sink.texts[0]
     assert "may repeat" in sink.texts[1]
 
@@ -538,7 +682,7 @@ def test_an_alert_whose_fate_could_not_be_written_is_not_stuck(migrated_url, ven
 
 def test_an_announcement_wakes_the_outbox(migrated_url, vendor, sink):
     with made(configured(migrated_url, vendor, "one"), sink) as app, running(app) as service:
-        until(lambda: rows(app, "SELECT 1 AS found FROM change_log"))
+        forget_first_sight(app, sink)
         vendor.keys["secret of one"].models.append(made_up_models(1)[0])
         idle(service)
         service.poll_now()
@@ -551,7 +695,7 @@ def test_what_another_process_announces_is_seen_within_five_seconds(migrated_url
     assert LOOK_AGAIN == 5
     config = configured(migrated_url, vendor, "one")
     with made(config, sink) as app, running(app, look_again=0.5):
-        until(lambda: rows(app, "SELECT 1 AS found FROM change_log"))
+        forget_first_sight(app, sink)
         vendor.keys["secret of one"].models.append(made_up_models(1)[0])
         with build(config) as other:
             assert other.poller.poll(other.targets[0]).announced
@@ -563,9 +707,9 @@ def test_what_another_process_announces_is_seen_within_five_seconds(migrated_url
 @pytest.mark.parametrize("state", ["frozen", "unsettled"])
 def test_the_outbox_does_not_spin(migrated_url, vendor, sink, state, monkeypatch):
     """Something is overdue and cannot be sent: that is looked at now and then, not all the time."""
-    sink.instead = lambda: NotSent("not today")
     with made(configured(migrated_url, vendor, "one"), sink) as app:
-        app.poller.poll(app.targets[0])
+        know_first_sight(app, sink)
+        sink.instead = lambda: NotSent("not today")
         vendor.keys["secret of one"].models.append(made_up_models(1)[0])
         app.poller.poll(app.targets[0])
         with app.store._write() as connection:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from syncd.core.delivery import (
+    RUNGS,
     Ambiguous,
     CannotEverLook,
     CannotLook,
@@ -21,12 +22,12 @@ from syncd.core.delivery import (
     NotSent,
     RateLimited,
     Refused,
-    Unusable,
 )
 from syncd.core.message import Message, Paragraph, Span
 from syncd.core.secret import Secret
 from syncd.sinks import Parcel
-from syncd.sinks.slack import SlackSink
+from syncd.sinks.slack import SlackSink, render
+from syncd.sinks.slack.answers import out_of_reach, unusable
 from tests import fake_slack
 from tests.fake_slack import FakeSlack
 
@@ -59,7 +60,7 @@ def sink(slack, clock):
 
 @pytest.fixture
 def parcel(clock):
-    return Parcel("dlv_1", "#alerts", MESSAGE, clock())
+    return Parcel("dlv_1", "#alerts", "C0ALERTS", MESSAGE, clock())
 
 
 # --- posting ---------------------------------------------------------------------------------------------------------
@@ -114,7 +115,7 @@ def test_a_thread_that_is_gone_is_refused(sink, parcel):
 def test_what_is_in_no_thread_and_no_edit_cannot_leave_it(slack, sink, parcel, code):
     """Otherwise it would be tried again at once, for ever."""
     slack.faults["chat.postMessage"] = [fake_slack.code(code)]
-    assert sink.send(parcel) == Unusable("channel", code)
+    assert sink.send(parcel) == unusable("channel", code)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +131,19 @@ def test_what_is_in_no_thread_and_no_edit_cannot_leave_it(slack, sink, parcel, c
         (fake_slack.page(503), Ambiguous("HTTP 503 without an answer of Slack's"), 0),
         (fake_slack.page(200), Ambiguous("HTTP 200 without an answer of Slack's"), 0),
         (fake_slack.page(200, "[1]"), Ambiguous("unreadable answer (AttributeError)"), 0),
-        (fake_slack.page(200, '{"ok": true}', commits=True), Ambiguous("an answer without ts"), 1),
+        *(
+            (fake_slack.answer({"ok": True, **ts}, commits=True), Ambiguous("an answer without ts"), 1)
+            for ts in ({}, {"ts": 1.5}, {"ts": ""}, {"ts": "\u00b2.\u0663"}, {"ts": "1" * 10_000}, {"ts": "1.2\n"})
+        ),
+        (fake_slack.cut_off(commits=True), Ambiguous("IncompleteRead"), 1),
+        (fake_slack.raw(b"SSH-2.0-OpenSSH_9.6\r\n", commits=True), Ambiguous("BadStatusLine"), 1),
+        (fake_slack.raw(b"", commits=True), Ambiguous("RemoteDisconnected"), 1),
         (fake_slack.page(200, "[" * 100_000), Ambiguous("unreadable answer (RecursionError)"), 0),
         (fake_slack.code("internal_error"), Ambiguous("internal_error"), 0),
         (fake_slack.code("service_unavailable", 503), NotSent("service_unavailable"), 0),
         (fake_slack.code("invalid_blocks"), Refused("payload", "invalid_blocks"), 0),
         (fake_slack.code("metadata_too_large"), Refused("metadata", "metadata_too_large"), 0),
-        (fake_slack.code("token_revoked"), Unusable("token", "token_revoked"), 0),
+        (fake_slack.code("token_revoked"), unusable("token", "token_revoked"), 0),
     ],
     ids=str,
 )
@@ -161,24 +168,24 @@ def test_nobody_listening_is_not_sent(clock, parcel):
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         sink = SlackSink(Secret("xoxb-fake"), f"http://127.0.0.1:{reserved.getsockname()[1]}/api/", clock, TIMEOUT)
-        assert sink.send(replace(parcel, target="C0ALERTS")) == NotSent("Connection refused")
+        assert sink.send(parcel) == NotSent("Connection refused")
 
 
 def test_a_name_that_does_not_resolve_is_not_sent(clock, parcel):
     sink = SlackSink(Secret("xoxb-fake"), "http://slack.invalid/api/", clock, TIMEOUT)
-    assert isinstance(sink.send(replace(parcel, target="C0ALERTS")), NotSent)
+    assert isinstance(sink.send(parcel), NotSent)
 
 
 def test_no_tls_is_not_sent(slack, clock, parcel):
     sink = SlackSink(Secret("xoxb-fake"), slack.url.replace("http:", "https:"), clock, TIMEOUT)
-    assert isinstance(sink.send(replace(parcel, target="C0ALERTS")), NotSent)
+    assert isinstance(sink.send(parcel), NotSent)
     assert slack.requests == []
 
 
 def test_a_redirect_is_not_followed(slack, sink, parcel):
     slack.faults["chat.postMessage"] = [fake_slack.moved(f"http://127.0.0.1:{slack.port}/elsewhere")]
     assert sink.send(parcel) == Ambiguous("HTTP 302 without an answer of Slack's")
-    assert [seen.method for seen in slack.requests] == ["conversations.list", "chat.postMessage"]
+    assert [seen.method for seen in slack.requests] == ["chat.postMessage"]
 
 
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(slack, clock, parcel, monkeypatch):
@@ -193,7 +200,7 @@ def test_a_proxy_of_the_environment_is_asked_for_other_machines(slack, clock, pa
     monkeypatch.delenv("no_proxy", raising=False)
     slack.faults["http://slack.invalid/api/chat.postMessage"] = [fake_slack.code("invalid_auth")]
     sink = SlackSink(Secret(slack.token), "http://slack.invalid/api/", clock, TIMEOUT)
-    assert sink.send(replace(parcel, target="C0ALERTS")) == Unusable("token", "invalid_auth")
+    assert sink.send(parcel) == unusable("token", "invalid_auth")
 
 
 def test_one_call_at_a_time_goes_to_a_channel(slack, sink, parcel):
@@ -226,45 +233,94 @@ def test_nothing_of_a_call_is_logged(slack, parcel, clock, caplog, capfd):
 # --- the channel's name ----------------------------------------------------------------------------------------------
 
 
-def test_a_name_is_looked_up_once(slack, sink, parcel):
-    sink.send(parcel)
-    sink.send(replace(parcel, id="dlv_2"))
-    assert len(slack.calls("conversations.list")) == 1
+def test_a_channel_is_known_by_its_id(slack, sink):
+    assert (sink.locate("#alerts"), sink.locate("alerts")) == ("C0ALERTS", "C0ALERTS")
+    assert {seen.method for seen in slack.requests} == {"conversations.list"}
 
 
-def test_an_id_is_not_looked_up(slack, sink, parcel):
-    assert isinstance(sink.send(replace(parcel, target="C0ALERTS")), Delivered)
-    assert slack.calls("conversations.list") == []
+def test_a_private_channel_is_found_where_the_app_is_a_member(slack, sink):
+    slack.channel("G0SECRET", "secret", is_private=True)
+    assert sink.locate("#secret") == "G0SECRET"
 
 
-def test_a_name_is_looked_for_on_every_page(slack, sink, parcel):
+@pytest.mark.parametrize("ident", ["C0ALERTS", "G0SECRET", "D0PERSON", "C0NOWHERE"])
+def test_an_id_is_taken_as_it_is(slack, sink, ident):
+    """Whether there is such a channel, posting to it will tell; asking costs a call for each message."""
+    assert sink.locate(ident) == ident
+    assert slack.requests == []
+
+
+@pytest.mark.parametrize("name", ["C0", "c0alerts", "U0PERSON", "#C0ALERTS", "C0ALERTS\n"])
+def test_what_only_looks_like_an_id_is_a_name(slack, sink, name):
+    slack.channel("C0NAMED0", name.removeprefix("#"))
+    assert sink.locate(name) == "C0NAMED0"
+
+
+def test_posting_looks_up_no_name(slack, sink, parcel):
+    """The outbox has the id. It would be asked for before each message, and may lead elsewhere by then."""
+    assert isinstance(sink.send(replace(parcel, target="#renamed")), Delivered)
+    assert [seen.method for seen in slack.requests] == ["chat.postMessage"]
+    assert slack.calls("chat.postMessage")[0]["channel"] == "C0ALERTS"
+
+
+def test_a_name_is_looked_for_on_every_page(slack, sink):
     slack.page_size = 2
     for n in range(7):
         slack.channel(f"C0OTHER{n}", f"other-{n}")
     slack.channel("C0LAST00", "last")
-    assert isinstance(sink.send(replace(parcel, target="#last")), Delivered)
-    assert len(slack.messages("C0LAST00")) == 1
+    assert sink.locate("#last") == "C0LAST00"
+    assert len(slack.calls("conversations.list")) == 5
+    assert {call["limit"] for call in slack.calls("conversations.list")} == {"1000"}
 
 
-def test_a_channel_in_use_comes_before_an_archived_one_of_its_name(slack, sink, parcel):
+def test_a_channel_in_use_comes_before_an_archived_one_of_its_name(slack, sink):
     slack.channels.clear()
+    slack.page_size = 1
     slack.channel("C0OLD000", "alerts", is_archived=True)
-    assert sink.send(parcel) == Unusable("channel", "is_archived")
+    assert sink.locate("#alerts") == "C0OLD000"
     slack.channel("C0NEW000", "alerts")
-    assert isinstance(sink.send(parcel), Delivered)
-    assert len(slack.messages("C0NEW000")) == 1
+    slack.channel("C0OLDER0", "alerts", is_archived=True)
+    assert sink.locate("#alerts") == "C0NEW000"
 
 
-def test_a_token_that_may_not_list_private_channels_still_finds_public_ones(slack, sink, parcel):
+def test_a_token_that_may_not_list_private_channels_still_finds_public_ones(slack, sink):
     slack.scopes -= {"groups:read"}
-    assert isinstance(sink.send(parcel), Delivered)
+    slack.channel("G0SECRET", "secret", is_private=True)
+    assert sink.locate("#alerts") == "C0ALERTS"
+    assert [call["types"] for call in slack.calls("conversations.list")] == [
+        "public_channel,private_channel",
+        "public_channel",
+    ]
+    missing = sink.locate("#secret")
+    assert missing == unusable("channel", "channel_not_found")
+    assert "groups:read" in missing.hint
 
 
-def test_a_name_that_nobody_has_is_out_of_order_until_somebody_has_it(slack, sink, parcel):
-    elsewhere = replace(parcel, target="#elsewhere")
-    assert sink.send(elsewhere) == Unusable("channel", "channel_not_found")
+def test_a_token_that_may_list_nothing_needs_a_scope_or_an_id(slack, sink):
+    slack.scopes -= {"groups:read", "channels:read"}
+    assert sink.locate("#alerts") == unusable("token", "missing_scope")
+    assert sink.locate("C0ALERTS") == "C0ALERTS"
+
+
+def test_a_name_that_nobody_has_is_out_of_order_until_somebody_has_it(slack, sink):
+    assert sink.locate("#elsewhere") == unusable("channel", "channel_not_found")
     slack.channel("C0ELSEWH", "elsewhere")
-    assert isinstance(sink.send(elsewhere), Delivered)
+    assert sink.locate("#elsewhere") == "C0ELSEWH"
+
+
+@pytest.mark.parametrize("part", [None, 7, "x", {}, {"name": "alerts"}, {"name": "alerts", "id": 7}])
+def test_what_is_no_channel_is_passed_over(slack, sink, part):
+    slack.faults["conversations.list"] = [fake_slack.answer({"ok": True, "channels": [part]})]
+    assert sink.locate("#alerts") == unusable("channel", "channel_not_found")
+
+
+@pytest.mark.parametrize("ident", ["", "C0\x00ALERTS", "C" * 10_000, "../C0ALERTS"])
+def test_an_id_of_another_form_is_none(slack, sink, ident):
+    """It is stored, and sent with every message."""
+    slack.faults["conversations.list"] = [
+        fake_slack.answer({"ok": True, "channels": [{"name": "alerts", "id": ident}]})
+    ]
+    assert sink.locate("#alerts") == unusable("channel", "channel_not_found")
 
 
 @pytest.mark.parametrize(
@@ -272,14 +328,30 @@ def test_a_name_that_nobody_has_is_out_of_order_until_somebody_has_it(slack, sin
     [
         (fake_slack.page(500), NotSent("HTTP 500 without an answer of Slack's")),
         (fake_slack.drop_before(), NotSent("Connection reset by peer")),
-        (fake_slack.code("invalid_auth"), Unusable("token", "invalid_auth")),
+        (fake_slack.cut_off(), NotSent("IncompleteRead")),
+        (fake_slack.code("internal_error"), NotSent("internal_error")),
+        (fake_slack.code("invalid_arguments"), NotSent("invalid_arguments")),
+        (fake_slack.code("invalid_auth"), unusable("token", "invalid_auth")),
     ],
     ids=str,
 )
-def test_a_failed_look_up_posts_nothing(slack, sink, parcel, fault, meant):
-    slack.faults["conversations.list"] = [fault]
-    assert sink.send(parcel) == meant
-    assert slack.calls("chat.postMessage") == []
+@pytest.mark.parametrize("on_page", [1, 2])
+def test_a_failed_look_up_says_what_it_means_and_that_nothing_was_sent(slack, sink, fault, meant, *, on_page):
+    slack.page_size = 1
+    slack.channel("C0LAST00", "last")
+    slack.faults["conversations.list"] = [*[None] * (on_page - 1), fault]
+    assert sink.locate("#last") == meant
+
+
+def test_a_limited_look_up_says_until_when(slack, sink, clock):
+    slack.faults["conversations.list"] = [fake_slack.rate_limited("7")]
+    assert sink.locate("#alerts") == RateLimited(clock() + timedelta(seconds=7), "ratelimited")
+
+
+def test_pages_of_channels_without_end_tell_nothing(slack, sink):
+    endless = fake_slack.answer({"ok": True, "channels": [], "response_metadata": {"next_cursor": "again"}})
+    slack.faults["conversations.list"] = [endless, endless, endless]
+    assert sink.locate("#alerts") == NotSent("conversations.list does not come to an end")
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------
@@ -319,6 +391,55 @@ def test_every_page_is_read_and_the_earliest_of_several_is_kept(sink, parcel, sl
     sink.send(parcel)
     assert sink.look(parcel) == Found(first)
     assert len(slack.calls("conversations.history")) == 4
+
+
+def test_history_that_lags_for_a_while_shows_it_when_it_is_settled(sink, parcel, slack, clock):
+    slack.lag_seconds = 15.0
+    sent = sink.send(parcel)
+    clock.advance(seconds=14)
+    assert sink.look(parcel) == NotFound()
+    clock.now = parcel.started + sink.settles
+    assert sink.look(parcel) == Found(sent.reference)
+
+
+def test_a_call_may_post_until_its_deadline_and_show_up_late(slack, clock):
+    for timeout in (1, 10):
+        sink = SlackSink(Secret(slack.token), slack.url, clock, timeout)
+        assert sink.settles == timedelta(seconds=timeout + 15)
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_it_is_found_where_metadata_is_kept_back(sink, parcel, slack, rung):
+    slack.shows_metadata = False
+    sent = sink.send(replace(parcel, rung=rung))
+    assert sink.look(parcel) == Found(sent.reference)
+
+
+def test_what_a_person_deleted_is_not_there(sink, parcel, slack):
+    """Whether it never arrived or was deleted, nobody can tell; to send it again is the lesser evil."""
+    ts = sink.send(parcel).reference
+    slack.delete("C0ALERTS", ts)
+    assert sink.look(parcel) == NotFound()
+    assert sink.look(replace(parcel, id="dlv_2", edits=ts)) == NotFound()
+    assert sink.look(replace(parcel, id="dlv_2", thread=ts)) == NotFound()
+    assert sink.send(replace(parcel, id="dlv_2", edits=ts)) == Refused("edit", "message_not_found")
+    assert sink.send(replace(parcel, id="dlv_2", thread=ts)) == Refused("thread", "thread_not_found")
+
+
+@pytest.mark.parametrize(
+    "date", ["", "yesterday", "Fri, 31 Dec 9999 23:59:59 -1200", "Mon, 01 Jan 0101 00:00:00 +1200"]
+)
+def test_a_time_that_is_none_counts_as_ours(sink, parcel, slack, date):
+    slack.date = date
+    sent = sink.send(parcel)
+    assert sink.look(parcel) == Found(sent.reference)
+
+
+@pytest.mark.parametrize("ts", [None, 7, "", "\u00b2", "\u0663.1", "9" * 5_000, "1.", "now"])
+def test_a_message_whose_name_is_none_is_not_the_one(sink, parcel, slack, ts):
+    ours = {**render.payload(MESSAGE, "dlv_1"), "bot_id": slack.bot_id, "ts": ts}
+    slack.faults["conversations.history"] = [fake_slack.answer({"ok": True, "messages": [ours, None, 7, {}]})]
+    assert sink.look(parcel) == NotFound()
 
 
 def test_what_others_post_is_not_ours(sink, parcel, slack):
@@ -410,22 +531,22 @@ def test_a_channel_in_order(sink, slack):
 )
 def test_a_channel_out_of_order(sink, slack, facts, reason):
     slack.channel("C0ALERTS", "alerts", **facts)
-    assert sink.probe("#alerts") == Unusable("channel", reason)
+    assert sink.probe("#alerts") == unusable("channel", reason)
 
 
 def test_a_channel_that_is_gone(sink):
-    assert sink.probe("#nowhere") == Unusable("channel", "channel_not_found")
-    assert sink.probe("C0NOWHERE") == Unusable("channel", "channel_not_found")
+    assert sink.probe("#nowhere") == unusable("channel", "channel_not_found")
+    assert sink.probe("C0NOWHERE") == unusable("channel", "channel_not_found")
 
 
 def test_a_token_that_is_gone(sink, slack):
     slack.token = "xoxb-another"
-    assert sink.probe("#alerts") == Unusable("token", "invalid_auth")
+    assert sink.probe("#alerts") == unusable("token", "invalid_auth")
 
 
 def test_slack_out_of_reach_is_not_in_order(sink, slack):
     slack.faults["auth.test"] = [fake_slack.page(503)]
-    assert sink.probe("#alerts") == Unusable("channel", "HTTP 503 without an answer of Slack's")
+    assert sink.probe("#alerts") == out_of_reach("HTTP 503 without an answer of Slack's")
 
 
 def test_a_token_that_may_only_post_is_believed(sink, slack):
@@ -433,10 +554,33 @@ def test_a_token_that_may_only_post_is_believed(sink, slack):
     assert sink.probe("C0ALERTS") is None
 
 
-def test_a_channel_that_was_renamed_is_found_again(sink, slack, parcel):
-    sink.send(parcel)
+def test_a_channel_that_was_renamed_is_found_again(sink, slack):
     slack.channels["C0ALERTS"].name = "old-alerts"
+    assert sink.probe("#alerts") == unusable("channel", "channel_not_found")
     slack.channel("C0NEW000", "alerts")
     assert sink.probe("#alerts") is None
-    sink.send(parcel)
-    assert len(slack.messages("C0NEW000")) == 1
+    assert slack.calls("conversations.info")[-1] == {"channel": "C0NEW000"}
+    assert sink.locate("#alerts") == "C0NEW000"
+
+
+@pytest.mark.parametrize("method", ["auth.test", "conversations.list", "conversations.info"])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (fake_slack.rate_limited("7"), "ratelimited"),
+        (fake_slack.page(503), "HTTP 503 without an answer of Slack's"),
+        (fake_slack.drop_before(), "Connection reset by peer"),
+        (fake_slack.code("internal_error"), "internal_error"),
+    ],
+    ids=str,
+)
+def test_what_could_not_be_asked_is_asked_again(sink, slack, method, fault, reason):
+    slack.faults[method] = [fault]
+    assert sink.probe("#alerts") == out_of_reach(reason)
+    assert sink.probe("#alerts") is None
+
+
+@pytest.mark.parametrize("facts", [{}, {"channel": None}, {"channel": []}, {"channel": {"is_member": "no"}}])
+def test_facts_that_are_not_given_are_no_fault(sink, slack, facts):
+    slack.faults["conversations.info"] = [fake_slack.answer({"ok": True, **facts})]
+    assert sink.probe("#alerts") is None

@@ -55,7 +55,8 @@ def test_a_refused_key_that_leaves_takes_its_condition_with_it_and_nobody_is_tol
     watch.retire("prod")
     ((_, closed, keys, retired),) = conditions(watch)
     assert (closed, keys, retired) == (at(clock()), [], ["prod"])
-    assert edges(watch) == ["opened"]
+    # What was told of its beginning is brought up to date; the end is no news.
+    assert edges(watch) == ["opened", "changed"]
 
 
 def test_what_the_condition_was_about_stays_known(watch: Watch):
@@ -97,7 +98,7 @@ def test_a_key_that_is_back_and_still_refused_opens_another(watch: Watch, clock:
     assert [closed is None for _, closed, _, _ in conditions(watch)] == [False]
     refuse(watch)
     assert [(closed is None, keys) for _, closed, keys, _ in conditions(watch)] == [(False, []), (True, ["prod"])]
-    assert edges(watch) == ["opened", "opened"]
+    assert edges(watch) == ["opened", "changed", "opened"]
     assert watch.row("SELECT state, state_since FROM key_status WHERE key_name = 'prod'") == ("rejected", at(clock()))
 
 
@@ -105,7 +106,7 @@ def test_a_key_that_is_back_and_works_has_nothing_to_tell(watch: Watch):
     refuse(watch)
     watch.retire("prod")
     assert not watch.answer("prod", listing(A)).announced
-    assert edges(watch) == ["opened"]
+    assert edges(watch) == ["opened", "changed"]
 
 
 # --- a condition that keys share -----------------------------------------------------------------------------------
@@ -122,7 +123,7 @@ def test_an_outage_goes_on_for_those_that_stay(watch: Watch, clock: Clock):
     assert conditions(watch) == [("vendor.unreachable", None, ["other"], ["prod"])]
     watch.answer("other", listing(A))
     assert conditions(watch) == [("vendor.unreachable", at(clock()), [], ["prod"])]
-    assert edges(watch) == ["opened", "closed"]
+    assert edges(watch) == ["opened", "changed", "closed"]
 
 
 def test_an_outage_whose_last_key_leaves_is_over(watch: Watch, clock: Clock):
@@ -131,7 +132,7 @@ def test_an_outage_whose_last_key_leaves_is_over(watch: Watch, clock: Clock):
     watch.retire("prod")
     assert conditions(watch) == [("vendor.unreachable", at(clock()), [], ["prod"])]
     # Another key has come through it, so it is over for those who heard of it too.
-    assert edges(watch) == ["opened", "closed"]
+    assert edges(watch) == ["opened", "changed", "closed"]
 
 
 def test_keys_that_leave_together_are_each_taken_out(watch: Watch, clock: Clock):
@@ -141,7 +142,7 @@ def test_keys_that_leave_together_are_each_taken_out(watch: Watch, clock: Clock)
     outage, refused = conditions(watch)
     assert (outage[1], outage[2], sorted(outage[3])) == (at(clock()), [], ["other", "prod", "third"])
     assert (refused[1], refused[2], refused[3]) == (at(clock()), [], ["fourth"])
-    assert edges(watch) == ["opened", "opened"]
+    assert edges(watch) == ["opened", "changed", "opened", "changed"]
 
 
 def test_an_outage_at_an_address_that_the_key_has_left_before_ends_too(watch: Watch):
@@ -169,7 +170,8 @@ def test_a_key_that_is_back_joins_the_outage_after_two_failures(watch: Watch):
     watch.no_answer("prod")
     ((_, closed, keys, _),) = conditions(watch)
     assert (closed, keys) == (None, ["other", "prod"])
-    assert edges(watch) == ["opened"]
+    # Joined, left and joined again: it has changed is said once, until what was told is brought up to date.
+    assert edges(watch) == ["opened", "changed"]
 
 
 # --- the key itself ------------------------------------------------------------------------------------------------

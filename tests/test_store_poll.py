@@ -41,13 +41,29 @@ def counts(watch: Watch, *tables: str) -> list[int]:
 # --- the first catalogue -------------------------------------------------------------------------------------------
 
 
-def test_the_first_catalogue_is_a_silent_baseline(watch: Watch, clock: Clock):
+def announced(watch: Watch) -> list[tuple[str, str]]:
+    """Every change that is announced, with where it goes."""
+    query = """SELECT c.kind, d.spec FROM announcements a JOIN changes c ON c.id = a.change_id
+               JOIN destinations d ON d.id = a.destination_id ORDER BY a.id"""
+    return [(kind, spec) for kind, spec in watch.rows(query)]
+
+
+def test_the_first_catalogue_is_a_baseline_and_that_alone_is_told(watch: Watch, clock: Clock):
     polled = watch.answer("prod", listing(A, B))
-    assert (polled.outcome, polled.changes, polled.announced, polled.models) == ("changed", 0, False, 2)
+    assert (polled.outcome, polled.changes, polled.announced, polled.models) == ("changed", 0, True, 2)
     assert watch.row("SELECT kind, state, severity FROM changes") == ("catalogue.baseline", "baseline", "informational")
     assert watch.one("SELECT state FROM api_keys") == "ok"
     assert intervals(watch) == [("a", at(clock()), None), ("b", at(clock()), None)]
-    assert counts(watch, "snapshots", "announcements") == [1, 0]
+    assert counts(watch, "snapshots", "announcements") == [1, 1]
+    assert announced(watch) == [("catalogue.baseline", "console")]
+    assert watch.row("SELECT state, not_before, delivery_id FROM announcements") == ("queued", at(clock()), None)
+
+
+def test_a_first_catalogue_for_nobody_is_a_silent_baseline(migrated_url: str, clock: Clock):
+    with watching(migrated_url, clock, routes=[Route("loud", "console", min_severity="additive")]) as watch:
+        assert not watch.answer("prod", listing(A)).announced
+        assert watch.row("SELECT kind, state FROM changes") == ("catalogue.baseline", "baseline")
+        assert counts(watch, "announcements") == [0]
 
 
 def test_what_was_observed_first_was_observed_when_the_answer_ended(watch: Watch, clock: Clock):
@@ -351,7 +367,7 @@ def test_an_empty_listing_is_observed_and_its_removals_are_held(watch: Watch, cl
         ("b", "held", 1),
     ]
     assert watch.rows("SELECT slug, missing_since FROM current_models ORDER BY slug") == [("a", gone), ("b", gone)]
-    assert counts(watch, "announcements") == [0]
+    assert announced(watch) == [("catalogue.baseline", "console")]
 
 
 def test_held_removals_are_told_once_they_are_confirmed(watch: Watch, clock: Clock):
@@ -362,7 +378,8 @@ def test_held_removals_are_told_once_they_are_confirmed(watch: Watch, clock: Clo
     clock.advance(minutes=2)
     assert watch.answer("prod", listing()).announced
     assert watch.rows("SELECT state, held_polls FROM changes WHERE slug IS NOT NULL") == [("announced", 3)] * 2
-    assert counts(watch, "current_models", "announcements") == [0, 2]
+    assert counts(watch, "current_models") == [0]
+    assert announced(watch)[1:] == [("model.removed", "console")] * 2
     # And not again.
     assert not watch.answer("prod", listing()).announced
 
@@ -455,11 +472,11 @@ def test_a_closing_goes_exactly_where_its_opening_went(migrated_url: str, clock:
             ("access.rejected", "opened", "console"),
             ("access.rejected", "closed", "slack:#one"),
             ("access.rejected", "closed", "console"),
+            ("access.rejected", "changed", "slack:#one"),
+            ("access.rejected", "changed", "console"),
         ]
-        assert [row[0] for row in watch.rows("SELECT route FROM announcements ORDER BY id")] == [
-            *("first", "second"),
-            *("first", "second"),
-        ]
+        routes = "SELECT route FROM announcements WHERE condition_id IS NOT NULL ORDER BY id"
+        assert [row[0] for row in watch.rows(routes)] == ["first", "second"] * 3
 
 
 def test_one_condition_may_open_again_after_it_closed(watch: Watch):
@@ -468,7 +485,7 @@ def test_one_condition_may_open_again_after_it_closed(watch: Watch):
         watch.answer("prod", refusal("TIER_LOCKED"), status=403)
         watch.answer("prod", listing(A))
     assert watch.one("SELECT COUNT(*) FROM conditions WHERE kind = 'access.tier-locked'") == 2
-    assert [edge for _, edge, _ in edges(watch)] == ["opened", "closed", "opened", "closed"]
+    assert [edge for _, edge, _ in edges(watch)] == ["opened", "closed", "changed"] * 2
 
 
 def test_an_outage_is_one_condition_for_all_keys_at_an_address(watch: Watch, clock: Clock):
@@ -485,14 +502,37 @@ def test_an_outage_is_one_condition_for_all_keys_at_an_address(watch: Watch, clo
     assert detail["keys"] == {"prod": "failing", "test": "failing"}
     watch.answer("prod", listing(A))
     assert watch.row(query)[3] is None
+    # That it has changed is said once, until what was told of it is brought up to date.
+    assert edges(watch) == [
+        ("vendor.unreachable", "opened", "console"),
+        ("vendor.unreachable", "changed", "console"),
+    ]
     clock.advance(minutes=1)
     watch.answer("test", listing(A))
     kind, subject, detail, closed = watch.row(query)
     assert (detail["keys"], detail["recovered"], closed) == ({}, ["prod", "test"], at(clock()))
     assert edges(watch) == [
         ("vendor.unreachable", "opened", "console"),
+        ("vendor.unreachable", "changed", "console"),
         ("vendor.unreachable", "closed", "console"),
     ]
+
+
+def test_a_condition_that_changes_again_is_to_be_told_again(watch: Watch):
+    """The one announcement of its changes goes back to the queue, whatever had become of it."""
+    for key in ("prod", "test"):
+        watch.answer(key, listing(A))
+        watch.no_answer(key)
+    watch.no_answer("prod")
+    assert [edge for _, edge, _ in edges(watch)] == ["opened"]
+    query = "SELECT state, not_before FROM announcements WHERE edge = 'changed'"
+    for act in (watch.no_answer, lambda key: watch.answer(key, listing(A))):
+        act("test")
+        assert watch.row(query) == ("queued", at(watch.clock()))
+        watch.write("UPDATE announcements SET state = 'dropped' WHERE edge = 'changed'")
+    watch.no_answer("prod")  # goes on failing: nothing has changed
+    assert watch.one("SELECT state FROM announcements WHERE edge = 'changed'") == "dropped"
+    assert [edge for _, edge, _ in edges(watch)] == ["opened", "changed"]
 
 
 def test_one_failure_alone_opens_nothing(watch: Watch):
@@ -514,7 +554,8 @@ def test_small_steps_add_up_against_the_price_last_told(migrated_url: str, clock
         for price in (102, 104, 106, 108, 112):
             watch.answer("prod", listing(model("a", price=(price, price))))
         query = """SELECT a.state FROM announcements a JOIN destinations d ON d.id = a.destination_id
-                   WHERE d.spec = :spec ORDER BY a.id"""
+                   JOIN changes c ON c.id = a.change_id
+                   WHERE d.spec = :spec AND c.state <> 'baseline' ORDER BY a.id"""
         quiet = [row[0] for row in watch.rows(query, spec="slack:#money")]
         # 102 and 104 against 100; 106 is told; 108 against 106; 112 is told.
         assert quiet == ["below_threshold", "below_threshold", "queued", "below_threshold", "queued"]

@@ -20,6 +20,7 @@ from syncd.core.delivery import (
 )
 from syncd.core.secret import Secret
 from syncd.sinks import Parcel
+from syncd.sinks.slack.answers import unusable
 from syncd.sinks.webhook import WebhookSink
 from tests import fake_slack
 from tests.fake_slack import FakeSlack
@@ -42,7 +43,7 @@ def sink(slack, clock):
 
 @pytest.fixture
 def parcel(clock):
-    return Parcel("dlv_1", TARGET, MESSAGE, clock())
+    return Parcel("dlv_1", TARGET, TARGET, MESSAGE, clock())
 
 
 def test_a_message_is_posted_and_has_no_name(slack, sink, parcel):
@@ -65,14 +66,18 @@ def test_a_message_that_comes_once_more_says_so(slack, sink, parcel):
     ("fault", "meant"),
     [
         (fake_slack.page(400, "invalid_blocks"), Refused("payload", "invalid_blocks")),
-        (fake_slack.page(403, "invalid_token"), Unusable("token", "invalid_token")),
-        (fake_slack.page(410, "channel_is_archived"), Unusable("channel", "channel_is_archived")),
+        (fake_slack.page(403, "invalid_token"), unusable("token", "invalid_token")),
+        (fake_slack.page(410, "channel_is_archived"), unusable("channel", "channel_is_archived")),
         (fake_slack.page(500, "rollup_error"), Ambiguous("rollup_error")),
         (fake_slack.page(200), Ambiguous("HTTP 200 without an answer of Slack's")),
         (fake_slack.page(200, "ok, thank you"), Ambiguous("HTTP 200 without an answer of Slack's")),
         (fake_slack.moved("http://127.0.0.1:1/"), Ambiguous("HTTP 302 without an answer of Slack's")),
         (fake_slack.drop_before(), Ambiguous("Connection reset by peer")),
         (fake_slack.drop_after(), Ambiguous("Connection reset by peer")),
+        (fake_slack.cut_off(), Ambiguous("IncompleteRead")),
+        (replace(fake_slack.cut_off(), body=b"ok"), Ambiguous("IncompleteRead")),
+        (fake_slack.raw(b"ok"), Ambiguous("BadStatusLine")),
+        (fake_slack.page(200, "ok" + " " * 2**22), Ambiguous("IncompleteRead")),
         (fake_slack.silence(), Ambiguous("no answer in time")),
         (fake_slack.drip(), Ambiguous("no answer in time")),
     ],
@@ -84,16 +89,20 @@ def test_what_a_call_meets_has_its_meaning_and_is_not_repeated(slack, sink, parc
     assert len(slack.requests) == 1
 
 
-def test_a_rate_limit_says_when(slack, sink, parcel, clock):
-    slack.faults["webhook"] = [fake_slack.rate_limited("0.5", as_json=False)]
-    assert sink.send(parcel) == RateLimited(clock() + timedelta(seconds=0.5), "ratelimited")
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"), [("7", 7), ("0.5", 0.5), (None, 30), ("Mon, 02 Mar 2026 09:00:20 GMT", 20)]
+)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_rate_limit_says_when(slack, sink, parcel, clock, *, retry_after, seconds, as_json):
+    slack.faults["webhook"] = [fake_slack.rate_limited(retry_after, as_json=as_json)]
+    assert sink.send(parcel) == RateLimited(clock() + timedelta(seconds=seconds), "ratelimited")
 
 
 def test_an_archived_channel_and_a_webhook_that_is_gone(slack, sink, parcel):
     slack.channel("C0ALERTS", "alerts", is_archived=True)
-    assert sink.send(parcel) == Unusable("channel", "channel_is_archived")
+    assert sink.send(parcel) == unusable("channel", "channel_is_archived")
     slack.hook = "T000/B000/another"
-    assert sink.send(parcel) == Unusable("token", "no_service")
+    assert sink.send(parcel) == unusable("token", "no_service")
 
 
 def test_nobody_listening_is_not_sent(clock, parcel):
@@ -122,8 +131,13 @@ def test_an_address_that_is_none_is_not_sent_and_not_shown(clock, parcel, url, c
 
 def test_a_target_without_an_address(clock, parcel):
     sink = WebhookSink({}, clock)
-    missing = Unusable("token", "no webhook is configured under this name")
+    missing = Unusable("token", "no webhook is configured under this name", "add the route again, or drop it")
     assert (sink.send(parcel), sink.probe(TARGET)) == (missing, missing)
+
+
+def test_its_target_is_all_that_is_known_of_where_it_leads(slack, sink):
+    assert sink.locate(TARGET) == TARGET
+    assert slack.requests == []
 
 
 def test_it_can_neither_be_read_nor_asked(slack, sink, parcel):

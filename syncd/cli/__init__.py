@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from syncd import __version__
-from syncd.cli import check, database, demo, run, show, status
+from syncd.cli import alerts, check, database, demo, run, show, silence, status
 from syncd.cli.common import LogFormat, LogLevel, Options
 
 app = typer.Typer(
@@ -67,3 +67,5 @@ for command in (
     app.command()(command)
 # A query may begin with a comment, which looks like an option.
 app.command(context_settings={"ignore_unknown_options": True})(database.sql)
+app.add_typer(alerts.app, name="alerts")
+app.add_typer(silence.app, name="silence")

@@ -28,16 +28,19 @@ _SORTS: Final[Mapping[str, tuple[str, Severity]]] = {
 
 def check(
     ctx: typer.Context,
-    online: Annotated[bool, typer.Option("--online", help="Also ask the vendor with every key.")] = False,  # noqa: FBT002
+    online: Annotated[bool, typer.Option("--online", help="Also ask the vendor, and try Slack out.")] = False,  # noqa: FBT002
 ) -> None:
     """Tell whether everything is set up right, and what to fix.
 
     Validates the configuration, resolves every secret, reaches the database, and warns where nobody would be told.
+    Online, it asks the vendor with every key; and in every channel of Slack that a route names it posts a message,
+    finds it again, edits it, answers it and deletes it.
+
     Exits 1 if something must be put right, 2 if the configuration cannot be used at all.
     """
     config = load(ctx.obj)
     typer.echo(f"configuration  {config.source}")
-    fine = all([*_database(config), *_keys(config), *_routes(config), *(_vendor(config) if online else [])])
+    fine = all([*_database(config), *_keys(config), *_routes(config), *(_online(config) if online else [])])
     typer.echo("all is well" if fine else "something must be put right, see above")
     raise typer.Exit(0 if fine else 1)
 
@@ -102,21 +105,7 @@ def _routes(config: Config) -> list[bool]:
     return [True]
 
 
-def _vendor(config: Config) -> list[bool]:
-    from syncd.app import utc_now
-    from syncd.core.catalog import Memo
-    from syncd.core.reading import Listing, Same, explain
-    from syncd.fetch import Fetcher
-    from syncd.providers import vivix
+def _online(config: Config) -> list[bool]:
+    from syncd.cli import online
 
-    found = []
-    vendor = config.vendor
-    with Fetcher(timeout=vendor.timeout, max_response=vendor.max_response, connections=1, clock=utc_now) as fetcher:
-        for key in config.keys:
-            reading = vivix.read(fetcher.get(vivix.request(key.base_url, key.secret)), None, Memo())
-            good = isinstance(reading, Listing)
-            said = f"{len(reading.catalog.models)} models" if isinstance(reading, Listing) else ""
-            said = said or ("" if isinstance(reading, Listing | Same) else f"! {explain(reading)}")
-            typer.echo(f"vendor         {key.name} at {key.base_url}: {said}")
-            found.append(good)
-    return found
+    return [*online.vendor(config), *online.slack(config), *online.webhooks(config)]

@@ -135,6 +135,7 @@ def once(
     if not config.routes:
         typer.echo("warning: no route is configured, so nobody is told anything: add [[routes]]", err=True)
     with _rehearsed(config) if dry_run else _for_real(config) as app:
+        app.outbox.hasty = True
         waits = waiting(app.targets, app.store.schedules(), app.clock())
         asked = [target for target in app.targets if target.facts.name in names - waits.keys()]
         # Where it is a rehearsal its one transaction must not wait for the network: others write meanwhile.
@@ -250,8 +251,10 @@ def _deliver(app: App, *, seconds: float) -> str:
             continue
         due = app.outbox.next_due()
         if due is None:
-            return f"{count(dead, 'alert')} could not be delivered: see the view alert_log" if dead else ""
+            return (
+                f"{count(dead, 'alert')} could not be delivered: see `syncd alerts list --state dead`" if dead else ""
+            )
         wait = max(0.1, (due - app.clock()).total_seconds())
         if time.monotonic() + wait > deadline:
-            return "some alerts could not be sent yet; the next run sends them"
+            return "some alerts could not be sent yet; the next run sends them" if app.outbox.overdue() else ""
         time.sleep(wait)

@@ -77,10 +77,10 @@ def _of_outbox(outbox: Iterable[Mapping[str, Any]], now: datetime) -> Iterable[s
     late = (now - _LATE).strftime("%Y-%m-%d %H:%M:%S.%f")
     for row in outbox:
         if row["state"] == "dead":
-            yield f"{row['deliveries']} alerts could not be delivered: see the view alert_log"
+            yield f"{row['deliveries']} alerts could not be delivered: see `syncd alerts list --state dead`"
         elif row["state"] != "sent" and row["oldest"] < late:
             waiting = f"{row['deliveries']} alerts wait to be sent ({row['state']})"
-            yield f"{waiting}, the oldest since {row['oldest'][:19]} UTC: see the log of `syncd run`"
+            yield f"{waiting}, the oldest since {row['oldest'][:19]} UTC: see `syncd alerts list`"
 
 
 def _of_destinations(broken: Iterable[Mapping[str, Any]]) -> Iterable[str]:

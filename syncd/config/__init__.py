@@ -2,10 +2,11 @@
 
     find      where the file is: --config · $SYNCD_CONFIG · the usual places                  files
     load      the file, or the environment alone
-                 read       bytes -> tables; keys that stand there in clear are taken out     document
+                 read       bytes -> tables; secrets that stand there in clear are taken out  document
                  defaults   what the file leaves out is filled in                             parse
                  parse      each setting by itself: is it known, its type, its range          parse, tables, fields
-                 validate   what only the whole can tell: secrets, duplicates, deaf routes   validate, secrets, database
+                 validate   what only the whole can tell: secrets, duplicates, where routes
+                            lead                                             validate, routes, secrets, database
               -> Config, plain values that nothing below needs pydantic for                   values
 
 A setting that does not parse keeps a stand-in, so that `validate` can look at the others and one run names everything

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from syncd.config.destinations import destination
 from syncd.config.files import content, usual_places
 from syncd.config.problems import Loc, Refused, scrubbed
-from syncd.config.secrets import LITERAL_HINT, LITERAL_KEY, LITERAL_MESSAGE
+from syncd.config.secrets import LITERAL, LITERAL_HINT, LITERAL_MESSAGE
 from syncd.errors import ConfigError, Problem
+
+# Where, what, what to do.
+_Fault: TypeAlias = tuple[Loc | str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What was read: `tables` holds no literal key any more; `faults`: where, what, what to do."""
+    """What was read: `tables` holds no literal secret any more."""
 
     source: str
     folder: Path  # relative `file:` secrets start here
     tables: dict[str, Any]
-    faults: tuple[tuple[Loc | str, str, str], ...] = ()
+    faults: tuple[_Fault, ...] = ()
 
     @property
     def is_file(self) -> bool:
@@ -46,7 +51,7 @@ def read(path: Path) -> Document:
     if isinstance(tables, Problem):
         raise ConfigError(source, (tables,))
     literals: list[Loc] = []
-    cleared = _without_literal_keys(tables, (), literals)
+    cleared = _without_literals(tables, (), literals)
     return Document(source, path.parent, cleared, tuple((loc, LITERAL_MESSAGE, LITERAL_HINT) for loc in literals))
 
 
@@ -66,20 +71,18 @@ def _toml(content: bytes) -> dict[str, Any] | Problem:
         return Problem("file", "cannot be read as TOML", "a number is too long or lists are nested too deep")
 
 
-def _without_literal_keys(value: Any, loc: Loc, found: list[Loc]) -> Any:  # noqa: ANN401 - any TOML value
-    """The same value with every literal key emptied, so that nothing later can show or store one."""
-    if isinstance(value, str) and LITERAL_KEY.search(value):
+def _without_literals(value: Any, loc: Loc, found: list[Loc]) -> Any:  # noqa: ANN401 - any TOML value
+    """The same value with every literal secret emptied, so that nothing later can show or store one."""
+    if isinstance(value, str) and LITERAL.search(value):
         found.append(loc)
         return ""
     if isinstance(value, list):
-        return [_without_literal_keys(item, (*loc, number), found) for number, item in enumerate(value)]
+        return [_without_literals(item, (*loc, number), found) for number, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    found.extend(loc for name in value if LITERAL_KEY.search(name))
+    found.extend(loc for name in value if LITERAL.search(name))
     return {
-        name: _without_literal_keys(item, (*loc, name), found)
-        for name, item in value.items()
-        if not LITERAL_KEY.search(name)
+        name: _without_literals(item, (*loc, name), found) for name, item in value.items() if not LITERAL.search(name)
     }
 
 
@@ -91,21 +94,30 @@ def without_file(environ: Mapping[str, str], cwd: Path, *, secrets: bool) -> Doc
     key = bool(environ.get("VIVIX_KEY"))
     if not key and (secrets or not environ.get("SYNCD_DATABASE_URL")):
         raise ConfigError("configuration", (_nothing_to_start_with(environ, cwd, secrets=secrets),))
-    tables: dict[str, Any] = {"keys": [_ONE_KEY] if key else [], "routes": [{"name": "everything", "to": _to(environ)}]}
+    faults = list(_halves(environ))
+    to = _to(environ, faults)
+    tables: dict[str, Any] = {"keys": [_ONE_KEY] if key else [], "routes": [{"name": "everything", "to": to}]}
     if environ.get("SLACK_BOT_TOKEN"):
         tables["slack"] = {"token": "env:SLACK_BOT_TOKEN"}
-    return Document(_ENVIRONMENT, cwd, tables, tuple(_halves(environ)) if secrets else ())
+    return Document(_ENVIRONMENT, cwd, tables, tuple(faults) if secrets else ())
 
 
-def _to(environ: Mapping[str, str]) -> str:
+def _to(environ: Mapping[str, str], faults: list[_Fault]) -> str:
     """A bot tells better than a webhook, and both better than a console nobody watches."""
-    channel = environ.get("SLACK_CHANNEL")
-    if environ.get("SLACK_BOT_TOKEN") and channel:
-        return f"slack:{channel}" if channel[0] in "#CG" else f"slack:#{channel}"
+    if environ.get("SLACK_BOT_TOKEN") and (channel := environ.get("SLACK_CHANNEL")):
+        try:
+            return destination("slack:" + (channel if _CHANNEL.match(channel) else f"#{channel}"))
+        except Refused:
+            faults.append(("$SLACK_CHANNEL", "is no channel", "set it to a name (#vivix) or an id (C0123456789)"))
+            return "console"
     return "webhook:env:SLACK_WEBHOOK_URL" if environ.get("SLACK_WEBHOOK_URL") else "console"
 
 
-def _halves(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+# A name with its mark, or an id; a name has no capitals, so one without its mark is told from an id.
+_CHANNEL = re.compile(r"#|[CG][A-Z0-9]*$")
+
+
+def _halves(environ: Mapping[str, str]) -> Iterator[_Fault]:
     """A token without a channel, or a channel without a token, is a slip: alerts would go elsewhere without a word."""
     for one, other in (("SLACK_BOT_TOKEN", "SLACK_CHANNEL"), ("SLACK_CHANNEL", "SLACK_BOT_TOKEN")):
         if environ.get(one) and not environ.get(other):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
+import difflib
 import re
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import time, timedelta
 from decimal import Decimal
 from typing import TypeVar
-from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
 from syncd.config.problems import Refused
-from syncd.config.secrets import KEY_PREFIX, unresolved
+from syncd.config.secrets import KEY_PREFIX
+from syncd.config.urls import url
+from syncd.core.slots import Slots
 
 # Nine digits: as many days as a timedelta can hold. Every setting has its own limit far below.
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
@@ -59,26 +62,84 @@ def group_wait(value: object) -> timedelta:
     return _within(timedelta(0), _duration(value), timedelta(hours=1), "0s to 1h: an alert waits that long")
 
 
-_SLACK_CHANNEL = re.compile(r"#[^\s#,:]{1,80}|[CG][A-Z0-9]{6,20}")
+_MENTION = re.compile(r"@here|@channel|[UWS][A-Z0-9]{6,20}")
 
 
-def destination(value: str) -> str:
-    """Where a route leads. The reference of a webhook's secret is looked at with the other secrets."""
-    scheme, _, target = value.partition(":")
-    hint = 'write "slack:#channel", "slack:C0123456789", "webhook:env:NAME" or "console"'
-    if value == "console" or (scheme == "slack" and _SLACK_CHANNEL.fullmatch(target)):
-        return value
-    if scheme == "webhook" and target:
-        unresolved(target)
-        return value
-    raise Refused("is no destination", hint)
+def mention(value: object) -> str:
+    """Who is called to an alert: everybody there, or one user or group, whom Slack knows by an id alone."""
+    if not isinstance(value, str) or not _MENTION.fullmatch(value):
+        hint = 'write "@here", "@channel", or the id of a user (U…) or of a user group (S…), as Slack shows it'
+        raise Refused("calls nobody", hint)
+    return value
+
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def digest(value: object) -> Slots | None:
+    """When what waits is told together; None for at once."""
+    if value == "hourly":
+        return Slots()
+    return _slots(value, ("daily",), 'write "off", "hourly" or "daily 09:00 Europe/Berlin"')
+
+
+def summary(value: object) -> Slots | None:
+    """When a line says that all is well; None for never."""
+    hint = 'write "off", "monday 09:00 Europe/Berlin" (any weekday) or "daily 09:00 Europe/Berlin"'
+    return _slots(value, ("daily", *_WEEKDAYS), hint)
+
+
+def _slots(value: object, days: Sequence[str], hint: str) -> Slots | None:
+    """Three words: one of these days, a time, a zone. None for ``off``."""
+    if value == "off":
+        return None
+    match value.split() if isinstance(value, str) else ():
+        case [day, clock, zone] if day in days:
+            return Slots(_time(clock), None if day == "daily" else _WEEKDAYS.index(day), _zone(zone))
+        case [day, *_] if day in days:
+            raise Refused("is not a day, a time and a time zone", hint)
+        case [word, *_] if close := difflib.get_close_matches(word.lower(), days, n=1, cutoff=0.7):
+            raise Refused("does not say when", f"did you mean {close[0]}?")
+        case _:
+            raise Refused("does not say when", hint)
+
+
+_TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+def _time(text: str) -> time:
+    if not _TIME.fullmatch(text):
+        raise Refused("names no time of day", "write hours and minutes with two digits each, from 00:00 to 23:59")
+    return time.fromisoformat(text)
+
+
+def _zone(name: str) -> ZoneInfo:
+    """By its exact name: looking for a file would take other spellings on some machines, and paths."""
+    known = available_timezones()
+    if name in known:
+        return ZoneInfo(name)
+    # Abbreviations look like one another and are hours apart: only names of places are near a name.
+    places = {each.lower(): each for each in known if "/" in each or each == "UTC"}
+    close = difflib.get_close_matches(name.lower(), sorted(places), n=1)
+    hint = f"did you mean {places[close[0]]}?" if close else 'write a name such as "Europe/Berlin" or "UTC"'
+    raise Refused("names no time zone", hint)
+
+
+_API_URL_HINT = 'leave it out: it is "https://slack.com/api/"'
 
 
 def api_url(value: object) -> str:
     """Slack's address, or a stand-in's on this machine; Slack's library puts the method's name right behind it."""
-    if not isinstance(value, str) or not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
-        raise Refused("is not the address of Slack's API", 'leave it out: it is "https://slack.com/api/"')
-    return value if value.endswith("/") else value + "/"
+    parts = url(value, _API_URL_HINT)
+    if parts.user:
+        raise Refused("holds a user name or password", "the token is the only credential; " + _API_URL_HINT)
+    if parts.more:
+        raise Refused("holds more than an address", _API_URL_HINT)
+    if parts.host == "hooks.slack.com":
+        raise Refused("is the address of a webhook", 'name it in a route: to = "webhook:env:SLACK_WEBHOOK_URL"')
+    if not parts.safe:
+        raise Refused("is not https", "the token would travel in clear text; http is for this machine only (127.0.0.1)")
+    return f"{parts.origin}{parts.path.rstrip('/')}/"
 
 
 def response_size(value: object) -> int:
@@ -100,39 +161,18 @@ def percent(value: object) -> Decimal:
 
 
 _BASE_URL_HINT = 'write the scheme and the host only, such as "https://getvivix.com"'
-_HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
 def base_url(value: object) -> str:
     """``scheme://host[:port]`` without a slash at the end, so that paths are appended as they are."""
-    # Before parsing: urlsplit silently drops tabs and line ends.
-    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
-        raise Refused("is not a URL", _BASE_URL_HINT)
-    try:
-        parts = urlsplit(value)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise Refused("is not a URL", _BASE_URL_HINT) from None
-    if parts.scheme not in ("http", "https"):
-        raise Refused("is not an https URL", _BASE_URL_HINT)
-    if "@" in parts.netloc:
+    parts = url(value, _BASE_URL_HINT)
+    if parts.user:
         raise Refused("holds a user name or password", "the key is the only credential; " + _BASE_URL_HINT)
-    if parts.path not in ("", "/") or "?" in value or "#" in value:
+    if parts.path not in ("", "/") or parts.more:
         raise Refused("holds more than scheme and host", "syncd adds the path itself; " + _BASE_URL_HINT)
-    address = _address(host)
-    if address is None and not _HOST_NAME.fullmatch(host):
-        raise Refused("names no host", _BASE_URL_HINT)
-    if parts.scheme == "http" and not (address.is_loopback if address else host == "localhost"):
+    if not parts.safe:
         raise Refused("is not https", "the key would travel in clear text; http is for this machine only (127.0.0.1)")
-    bracketed = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{bracketed}" + (f":{port}" if port is not None else "")
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
+    return parts.origin
 
 
 _NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,64}")

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from syncd.config.files import content
 from syncd.config.problems import Refused
+from syncd.config.urls import url
 from syncd.core.secret import Secret
 
 KEY_PREFIX = "vvx_live_"
-# Long enough not to mistake a file called vvx_live_prod for a key.
-LITERAL_KEY = re.compile(rf"{KEY_PREFIX}(?:[A-Za-z0-9]{{8,}}|[A-Za-z0-9_-]{{16,}})")
-LITERAL_MESSAGE = "a literal key is refused: whoever reads this file could use it"
+# Long enough not to mistake a file called vvx_live_prod for a key. Slack's are known by their look too.
+LITERAL = re.compile(
+    rf"{KEY_PREFIX}(?:[A-Za-z0-9]{{8,}}|[A-Za-z0-9_-]{{16,}})|xox[a-z]-[A-Za-z0-9-]{{10,}}|hooks\.slack\.com/services/\S"
+)
+LITERAL_MESSAGE = "a literal secret is refused: whoever reads this file could use it"
 LITERAL_HINT = 'revoke it, and give the new one as "env:NAME", "file:/path" or "credential:NAME"'
 
 _REFERENCE_HINT = 'write "env:NAME", "file:/path" or "credential:NAME"'
@@ -112,7 +115,11 @@ def slack_token(where: str, value: str) -> None:
 
 def webhook_url(where: str, value: str) -> None:
     """An incoming webhook's address, which is a secret as a whole. Plain http is for tests on this machine."""
-    if not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+    try:
+        parts = url(value, "copy the whole URL")
+    except Refused as refused:
+        raise Refused(f"{where} {refused.message}", refused.hint) from None
+    if parts.user or not parts.safe:
         raise Refused(f"{where} is not the address of a webhook: it does not start with https://", "copy the whole URL")
 
 

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 from syncd.config import fields
+from syncd.config.destinations import template
 from syncd.core.rules import Severity
+from syncd.core.slots import Slots
 
 Name = Annotated[str, AfterValidator(fields.name)]
 Interval = Annotated[timedelta, PlainValidator(fields.interval)]
@@ -79,7 +81,7 @@ class RouteTable(Table):
     """One of [[routes]]. A matcher that is left out matches everything."""
 
     name: Annotated[str, AfterValidator(fields.route_name)]
-    to: Annotated[str, AfterValidator(fields.destination)]
+    to: Annotated[str, AfterValidator(template)]
     kinds: Matcher | None = None
     keys: Matcher | None = None
     labels: Annotated[Labels, Field(min_length=1)] | None = None
@@ -87,7 +89,10 @@ class RouteTable(Table):
     categories: Matcher | None = None
     min_severity: Severity | None = None
     min_percent: Annotated[Decimal, PlainValidator(fields.percent)] | None = None
+    mention: Annotated[str, PlainValidator(fields.mention)] | None = None
     group_wait: Annotated[timedelta, PlainValidator(fields.group_wait)] = timedelta(0)
+    digest: Annotated[Slots | None, PlainValidator(fields.digest)] = None
+    summary: Annotated[Slots | None, PlainValidator(fields.summary)] = None
 
 
 class File(Table):

@@ -31,7 +31,6 @@ Part: TypeAlias = Literal["payload", "metadata", "thread", "edit"]
 LONGEST_WAIT: Final = timedelta(minutes=5)
 
 # A message that was posted may show up late where it is looked for: wait before the first look, and look twice.
-BEFORE_FIRST_LOOK: Final = timedelta(seconds=15)
 BETWEEN_LOOKS: Final = timedelta(seconds=20)
 LOOKS: Final = 2
 
@@ -80,10 +79,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Nothing arrived, and nothing will until a person has mended the channel or the token."""
+    """Nothing arrived, and nothing will until a person has mended the channel or the token; `hint` says how."""
 
     what: Literal["channel", "token"]
     reason: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +140,22 @@ class Settlement:
     looks: int = 0
     frozen_until: datetime | None = None
     unusable: bool = False
+    hint: str = ""
 
 
-def settle(attempted: Attempted, attempts: int, rung: Rung, now: datetime, chance: random.Random) -> Settlement:
-    """Decide after the `attempts`-th attempt, made in the form `rung`."""
+def settle(
+    attempted: Attempted,
+    attempts: int,
+    rung: Rung,
+    now: datetime,
+    chance: random.Random,
+    *,
+    look_after: datetime | None = None,
+) -> Settlement:
+    """Decide after the `attempts`-th attempt, made in the form `rung`.
+
+    Before `look_after` a message that did arrive might not be found yet.
+    """
     match attempted:
         case Delivered(reference):
             return Settlement("sent", reference=reference, rung=rung)
@@ -152,14 +164,13 @@ def settle(attempted: Attempted, attempts: int, rung: Rung, now: datetime, chanc
         case RateLimited(until, reason):
             return Settlement("retry", until, error=reason, rung=rung, frozen_until=until)
         case Ambiguous(reason):
-            return Settlement(
-                "unknown", now + max(BEFORE_FIRST_LOOK, backoff(attempts, chance)), error=reason, rung=rung
-            )
+            again = now + backoff(attempts, chance)
+            return Settlement("unknown", max(again, look_after or again), error=reason, rung=rung)
         case Refused(part, reason):
             return _plainer(part, reason, rung, now)
-        case Unusable(_, reason):
+        case Unusable(_, reason, hint):
             again = now + PROBE_EVERY
-            return Settlement("retry", again, error=reason, rung=rung, frozen_until=again, unusable=True)
+            return Settlement("retry", again, error=reason, rung=rung, frozen_until=again, unusable=True, hint=hint)
         case Impossible(reason):
             return Settlement("dead", error=reason, rung=rung)
     assert_never(attempted)
@@ -190,6 +201,45 @@ def settle_look(looked: Looked, looks: int, rung: Rung, now: datetime, error: st
         case CannotEverLook():
             return Settlement("retry", now, error=error, rung=rung)
     assert_never(looked)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What waits at a destination.
+
+    Of a delivery on its way: its state, and when it is to be tried again; of what is
+    queued: when the first is due that is urgent, the first of the others, and the first change to a message that is
+    there already.
+    """
+
+    frozen_until: datetime | None = None
+    last_sent_at: datetime | None = None
+    on_its_way: DeliveryState | None = None
+    retry_at: datetime | None = None
+    urgent_at: datetime | None = None
+    other_at: datetime | None = None
+    edit_at: datetime | None = None
+
+
+def turn(queue: Queue, distance: timedelta) -> datetime | None:
+    """When something can be done next at a destination, perhaps long ago; None if nothing waits.
+
+    One delivery at a time. What is not urgent keeps its `distance` from the message before.
+    """
+    if queue.on_its_way is not None:
+        at = None if queue.on_its_way == "sending" else queue.retry_at
+    else:
+        other = queue.other_at
+        if other is not None and queue.last_sent_at is not None:
+            other = max(other, queue.last_sent_at + distance)
+        at = min((one for one in (queue.urgent_at, other, queue.edit_at) if one is not None), default=None)
+    return at if at is None or queue.frozen_until is None else max(at, queue.frozen_until)
+
+
+def overdue(queue: Queue, now: datetime) -> bool:
+    """Whether something should have been told by now: what waits for its digest should not."""
+    due = [at for at in (queue.urgent_at, queue.other_at) if at is not None]
+    return queue.on_its_way is not None or any(at <= now for at in due)
 
 
 def backoff(attempts: int, chance: random.Random) -> timedelta:

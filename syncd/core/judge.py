@@ -1,6 +1,6 @@
 """Decides what a poll means: what is recorded, what is held, which conditions open or close, and who is told.
 
-    reading ─┬─ good ──── first catalogue? ── a silent baseline
+    reading ─┬─ good ──── first catalogue? ── a baseline; that watching begins is told
              │            changes ─────────── announced, recorded, or held (removals out of an empty listing)
              │            held removals ───── one step nearer to confirmation, confirmed, or retracted
              │            open conditions ─── closed
@@ -131,12 +131,16 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class ConditionEdit:
-    """An open condition learns something. `closed` ends it; `edge` names what the announcements are about."""
+    """An open condition learns something. `closed` ends it; the announcements are of its end, else of its opening.
+
+    `revisions` go where its opening was told: the message that told it is to be brought up to date.
+    """
 
     id: int
     detail: Mapping[str, Json]
     closed: bool
     announcements: tuple[Announcement, ...] = ()
+    revisions: tuple[Announcement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,9 @@ def _good(reading: Good, changes: tuple[Change, ...], context: Context, policy: 
     if not context.has_baseline:
         if isinstance(reading, Same):
             raise ValueError("a key without a catalogue cannot repeat one")
-        return News("changed", "ok", 0, reading, (NewChange(_baseline(reading), "baseline"),), edits=edits)
+        first = _baseline(reading)
+        told = _tell(first, context, policy, now)
+        return News("changed", "ok", 0, reading, (NewChange(first, "baseline", told),), edits=edits)
     return News(
         "unchanged" if digest == context.digest else "changed",
         "ok",
@@ -279,12 +285,14 @@ def _recovered(condition: OpenCondition, key: KeyFacts, now: datetime) -> Condit
     """The key works again: its own conditions close, a shared one closes when every key it names works again."""
     keys = {name: state for name, state in condition.detail.get("keys", {}).items() if name != key.name}
     recovered = list(dict.fromkeys([*condition.detail.get("recovered", []), key.name]))
-    if keys:
-        return ConditionEdit(condition.id, {**condition.detail, "keys": keys, "recovered": recovered}, closed=False)
-    told = tuple(Announcement(destination, route, now) for destination, route in condition.told)
-    return ConditionEdit(
-        condition.id, {**condition.detail, "keys": {}, "recovered": recovered}, closed=True, announcements=told
-    )
+    told = _heard(condition, now)
+    detail = {**condition.detail, "keys": keys, "recovered": recovered}
+    return ConditionEdit(condition.id, detail, closed=not keys, announcements=() if keys else told, revisions=told)
+
+
+def _heard(condition: OpenCondition, now: datetime) -> tuple[Announcement, ...]:
+    """To everybody who heard of its opening."""
+    return tuple(Announcement(destination, route, now) for destination, route in condition.told)
 
 
 def retired(condition: OpenCondition, key: str, now: datetime) -> ConditionEdit | None:
@@ -299,8 +307,8 @@ def retired(condition: OpenCondition, key: str, now: datetime) -> ConditionEdit 
     rest = {name: state for name, state in keys.items() if name != key}
     detail = {**condition.detail, "keys": rest, "retired": [*condition.detail.get("retired", []), key]}
     over = not rest and condition.detail.get("recovered")
-    told = tuple(Announcement(destination, route, now) for destination, route in condition.told) if over else ()
-    return ConditionEdit(condition.id, detail, closed=not rest, announcements=told)
+    told = _heard(condition, now)
+    return ConditionEdit(condition.id, detail, closed=not rest, announcements=told if over else (), revisions=told)
 
 
 _ACCESS_KINDS: Final[Mapping[str, str]] = {
@@ -360,11 +368,8 @@ def _unreachable(
     known = {destination for destination, _ in current.told}
     recovered = [other for other in current.detail.get("recovered", []) if other != name]
     joined = {**current.detail, "keys": {**current.detail.get("keys", {}), name: "failing"}, "recovered": recovered}
-    return (), (
-        ConditionEdit(
-            current.id, joined, closed=False, announcements=tuple(a for a in told if a.destination not in known)
-        ),
-    )
+    new = tuple(a for a in told if a.destination not in known)
+    return (), (ConditionEdit(current.id, joined, closed=False, announcements=new, revisions=_heard(current, now)),)
 
 
 def _tell_condition(kind: str, key: KeyFacts, policy: Judgement, now: datetime) -> tuple[Announcement, ...]:

@@ -64,7 +64,9 @@ class Message(msgspec.Struct, frozen=True):
     """`kind` names the design; `title` and `summary` each stand alone; the rest is the small print.
 
     `names` are the slugs that stand in title and summary: a sink whose title is read as markup, or which must not show
-    every text there, can tell them apart. `reference` is the delivery's id, `detected` in UTC.
+    every text there, can tell them apart. `reference` is the delivery's id, `detected` in UTC. `mentions` calls people
+    to it (``@here``, ``@channel``, ids of users and groups); they come from the configuration alone. `replies` follow
+    it in its thread, one after the other.
     """
 
     kind: str
@@ -77,6 +79,8 @@ class Message(msgspec.Struct, frozen=True):
     detected: datetime
     reference: str
     names: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    replies: tuple[Message, ...] = ()
 
 
 def encode(message: Message) -> str:
@@ -127,9 +131,9 @@ _MOST_NAMES: Final = 4
 
 def small_print(message: Message) -> str:
     """🔴 breaking · key prod · detected 2026-11-23 10:33:44 UTC · dlv_1M83ZG135V8AC9C."""
-    keys = f"{'key' if len(message.keys) == 1 else 'keys'} {names(message.keys)}"
+    keys = [f"{'key' if len(message.keys) == 1 else 'keys'} {names(message.keys)}"] if message.keys else []
     severity = f"{EMOJI[message.severity]} {message.severity}"
-    return " · ".join((severity, keys, f"detected {moment(message.detected)}", message.reference))
+    return " · ".join((severity, *keys, f"detected {moment(message.detected)}", message.reference))
 
 
 def names(keys: Sequence[str]) -> str:

@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 from syncd.core.credits import Band, moved_by
-from syncd.core.rules import Severity, at_least
+from syncd.core.rules import CONDITIONS, Severity, at_least
+from syncd.core.slots import Slots
 
 AnnouncementState: TypeAlias = Literal["queued", "below_threshold"]
 
@@ -20,7 +21,9 @@ class Route:
     """A rule that sends events to a destination. Every matcher given must match; an empty one matches everything.
 
     `keys`, `kinds`, `models` and `categories` are globs, of which one must match. What it tells waits for `group_wait`,
-    so that what comes soon after is told with it.
+    so that what comes soon after is told with it, or for the next time of its `digest`. `mention` calls people to an
+    alert: ``@here``, ``@channel`` or the id of a user (``U…``) or a group (``S…``). `summary` tells when a line says
+    that all is well.
     """
 
     name: str
@@ -33,6 +36,9 @@ class Route:
     min_severity: Severity | None = None
     min_percent: Decimal | None = None
     group_wait: timedelta = timedelta(0)
+    mention: str | None = None
+    digest: Slots | None = None
+    summary: Slots | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +97,31 @@ def announce(
         earlier = chosen.get(route.to)
         if earlier is None or (enough and earlier.state == "below_threshold"):
             chosen[route.to] = Announcement(
-                route.to, route.name, now + route.group_wait, "queued" if enough else "below_threshold"
+                route.to, route.name, _not_before(route, event, now), "queued" if enough else "below_threshold"
             )
     return tuple(chosen.values())
+
+
+def bystanders(
+    broken: str, routes: Iterable[Route], record_only: Iterable[str], now: datetime
+) -> tuple[Announcement, ...]:
+    """Who is told that a destination is out of order: the others, where a route sees every key."""
+    kind = "destination.broken"
+    if any(fnmatchcase(kind, glob) for glob in record_only):
+        return ()
+    told: dict[str, Announcement] = {}
+    for route in routes:
+        sees_all = not route.keys and not route.labels
+        wants = _any(route.kinds, kind) and at_least(CONDITIONS[kind], route.min_severity)
+        if route.to != broken and sees_all and wants:
+            told.setdefault(route.to, Announcement(route.to, route.name, now))
+    return tuple(told.values())
+
+
+def _not_before(route: Route, event: Event, now: datetime) -> datetime:
+    """A digest holds back neither what breaks requests nor the beginning or end of a condition."""
+    waits = route.digest is not None and event.severity != "breaking" and event.kind not in CONDITIONS
+    return route.digest.after(now) if waits and route.digest is not None else now + route.group_wait
 
 
 def matches(route: Route, event: Event) -> bool:

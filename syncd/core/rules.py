@@ -289,6 +289,7 @@ CONDITIONS: Final[Mapping[str, Severity]] = {
     "access.tier-locked": "breaking",
     "access.forbidden": "breaking",
     "vendor.unreachable": "risky",
+    "destination.broken": "risky",
 }
 
 KINDS: Final = frozenset(RULES) | frozenset(CONDITIONS)

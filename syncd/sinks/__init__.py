@@ -3,6 +3,7 @@
 A sink's contract. It keeps no state between calls, raises nothing, and never retries by itself: every retry is the
 outbox's.
 
+    locate(target)  the sink's own name for the destination, by which a message is found again; never posts
     send(parcel)    renders the message in the form asked for, hands it over, and says what became of it
     look(parcel)    whether a message that may have arrived is there; never posts
     probe(target)   whether the destination works (again); never posts. None if it does, else what is wrong
@@ -21,10 +22,10 @@ What `send` may answer, and what it promises:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias
 
-from syncd.core.delivery import Attempted, Looked, Rung, Unusable
+from syncd.core.delivery import Attempted, Looked, NotSent, RateLimited, Rung, Unusable
 from syncd.core.message import Message
 
 
@@ -32,13 +33,15 @@ from syncd.core.message import Message
 class Parcel:
     """One message on its way to one destination.
 
-    `target` is the destination's spec behind its scheme (``#vivix`` of ``slack:#vivix``). `edits` is the sink's own
-    reference of the message to change, `thread` of the message to answer. `started` is when its last attempt began.
-    `note` is a remark for the reader that is no part of the stored message ("may repeat an earlier alert").
+    `target` is the destination's spec behind its scheme (``#vivix`` of ``slack:#vivix``), `channel` the sink's own name
+    for it. `edits` is the sink's own reference of the message to change, `thread` of the message to answer. `started`
+    is when its last attempt began. `note` is a remark for the reader that is no part of the stored message ("may repeat
+    an earlier alert").
     """
 
     id: str
     target: str
+    channel: str
     message: Message
     started: datetime
     rung: Rung = "rich"
@@ -47,8 +50,23 @@ class Parcel:
     note: str = ""
 
 
+# What a sink may find where it was not to post anything.
+NotReached: TypeAlias = NotSent | RateLimited | Unusable
+
+
 class Sink(Protocol):
-    """Sends messages to one kind of destination; see the module's contract."""
+    """Sends messages to one kind of destination; see the module's contract.
+
+    `distance`: messages that are not urgent are so far apart. `settles`: so long after an attempt began, a message that
+    arrived can be found.
+    """
+
+    distance: timedelta
+    settles: timedelta
+
+    def locate(self, target: str) -> str | NotReached:
+        """The sink's own name for the destination."""
+        ...
 
     def send(self, parcel: Parcel) -> Attempted:
         """Try once."""

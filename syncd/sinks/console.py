@@ -5,27 +5,36 @@ from __future__ import annotations
 import io
 import os
 import threading
+from datetime import timedelta
 from typing import TextIO
 
 from syncd.core.delivery import Ambiguous, Attempted, CannotEverLook, Delivered, Looked, NotSent, Unusable
 from syncd.core.message import as_text
-from syncd.sinks import Parcel
+from syncd.sinks import NotReached, Parcel
 
 
 class ConsoleSink:
     """Writes each message in one piece, so that two of them never interleave."""
 
+    # A terminal calls nobody away from work, and nobody can read it back.
+    distance = timedelta(0)
+    settles = timedelta(0)
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._one_at_a_time = threading.Lock()
 
+    def locate(self, target: str) -> str | NotReached:
+        """There is one."""
+        return target
+
     def send(self, parcel: Parcel) -> Attempted:
         """Hand the text to the system, past the stream's own buffer: what is left in that would come again later."""
         text = as_text(parcel.message, note=parcel.note) + "\n\n"
-        # A terminal that cannot show an emoji gets a question mark, not an exception.
-        content = text.encode(self._stream.encoding or "utf-8", "replace")
         written = 0
         try:
+            # A terminal that cannot show an emoji gets a question mark, not an exception.
+            content = text.encode(self._stream.encoding or "utf-8", "replace")
             with self._one_at_a_time:
                 self._stream.flush()
                 while written < len(content):

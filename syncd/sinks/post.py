@@ -57,7 +57,7 @@ def exchange(request: Request, timeout: float, trust: ssl.SSLContext) -> Reply:
         if answer is None:
             raise NothingSent("no address of HTTP")  # noqa: TRY301 - told apart by type, just below
         with answer:
-            text = answer.read(_MOST_BYTES).decode("utf-8", "replace")
+            text = _whole(answer).decode("utf-8", "replace")
             headers = {name.lower(): value for name, value in answer.headers.items()}
             status = int(answer.status)
     except NothingSent:
@@ -72,6 +72,14 @@ def exchange(request: Request, timeout: float, trust: ssl.SSLContext) -> Reply:
     if watch.expired:  # what was read may be the beginning of an answer
         raise Unclear("no answer in time")
     return Reply(status, headers, text)
+
+
+def _whole(answer: http.client.HTTPResponse) -> bytes:
+    """The body to its end. Reading a number of bytes says nothing if the connection ends before them."""
+    content = answer.read(_MOST_BYTES)
+    if answer.length or len(content) == _MOST_BYTES:
+        raise http.client.IncompleteRead(content)
+    return content
 
 
 def _opener(url: str, trust: ssl.SSLContext, watch: _Watch) -> OpenerDirector:

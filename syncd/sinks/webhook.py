@@ -15,16 +15,17 @@ import ssl
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 from urllib.request import Request
 
 from syncd import __version__
 from syncd.core.delivery import Attempted, CannotEverLook, Delivered, Looked, NotSent, Unusable
 from syncd.core.secret import Secret
-from syncd.sinks import Parcel
+from syncd.sinks import NotReached, Parcel
 from syncd.sinks.post import exchange
 from syncd.sinks.slack import answers, render
+from syncd.sinks.slack.sink import APART
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -32,8 +33,14 @@ Clock: TypeAlias = Callable[[], datetime]
 _OF_BOTS_ONLY: Final = ("metadata", "parse", "link_names")
 
 
+_UNKNOWN: Final = Unusable("token", "no webhook is configured under this name", "add the route again, or drop it")
+
+
 class WebhookSink:
     """Posts to the address that `urls` has for a target."""
+
+    distance = APART
+    settles = timedelta(0)  # nobody can look for it
 
     def __init__(self, urls: Mapping[str, Secret], clock: Clock, timeout: float = 10) -> None:
         self._urls = dict(urls)
@@ -45,11 +52,15 @@ class WebhookSink:
     def __repr__(self) -> str:
         return "WebhookSink()"
 
+    def locate(self, target: str) -> str | NotReached:
+        """The address decides where it leads."""
+        return target
+
     def send(self, parcel: Parcel) -> Attempted:
         """Post by itself, whatever it answers or edits."""
         url = self._urls.get(parcel.target)
         if url is None:
-            return Unusable("token", "no webhook is configured under this name")
+            return _UNKNOWN
         content = render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)
         body = json.dumps({name: value for name, value in content.items() if name not in _OF_BOTS_ONLY}).encode()
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": f"syncd/{__version__}"}
@@ -72,4 +83,4 @@ class WebhookSink:
 
     def probe(self, target: str) -> Unusable | None:
         """What can be known without posting: whether there is an address at all."""
-        return None if target in self._urls else Unusable("token", "no webhook is configured under this name")
+        return None if target in self._urls else _UNKNOWN

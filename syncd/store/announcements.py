@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, Update, func, select, update
 
 from syncd.core import credits
 from syncd.core.canon import decode
@@ -15,6 +15,9 @@ from syncd.core.credits import Band
 from syncd.core.routing import Announcement
 from syncd.store.statements import chunks, insert_if_new
 from syncd.store.tables import announcements, changes, destinations
+
+# Written and kept from the destination: too small a step, or muted. What it was told last is what it knows.
+_UNTOLD: Final = ("below_threshold", "silenced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,43 @@ class Told:
     change: int | None = None
     condition: int | None = None
     edge: str | None = None
+    notice: int | None = None
 
 
 def write(connection: Connection, told: Sequence[Told]) -> None:
     """Queue them, each for its destination. What was announced there before is not announced again."""
     ids = _destination_ids(connection, {one.announcement.destination for one in told})
-    if rows := [_row(one, ids[one.announcement.destination]) for one in told]:
+    rows = [_row(one, ids[one.announcement.destination]) for one in told]
+    if rows:
         connection.execute(insert_if_new(connection, announcements), rows)
+    for row in rows:
+        if row["edge"] == "changed":
+            connection.execute(_again(row))
+
+
+def _again(row: Mapping[str, Any]) -> Update:
+    """That a condition has changed is told as often as it does."""
+    same = [announcements.c[name] == row[name] for name in ("condition_id", "edge", "destination_id")]
+    return update(announcements).where(*same).values(state="queued", delivery_id=None, not_before=row["not_before"])
+
+
+def closings(connection: Connection, condition: int, now: datetime) -> list[Told]:
+    """The end of a condition, for those who heard of its beginning.
+
+    Where the beginning waits to be told, there is nothing to tell any more: it is dropped with its end.
+    """
+    untold = (
+        announcements.c.condition_id == condition,
+        announcements.c.state == "queued",
+        announcements.c.delivery_id.is_(None),
+    )
+    connection.execute(update(announcements).where(*untold).values(state="dropped"))
+    heard = connection.execute(_openings([condition]).where(announcements.c.state != "dropped")).all()
+    return [
+        Told(Announcement(row.spec, row.route, now), now, condition=condition, edge=edge)
+        for row in heard
+        for edge in ("closed", "changed")
+    ]
 
 
 def _row(one: Told, destination: int) -> dict[str, Any]:
@@ -40,6 +73,7 @@ def _row(one: Told, destination: int) -> dict[str, Any]:
         "change_id": one.change,
         "condition_id": one.condition,
         "edge": one.edge,
+        "notice_id": one.notice,
         "destination_id": destination,
         "route": one.announcement.route,
         "created_at": one.at,
@@ -70,21 +104,24 @@ def of_openings(connection: Connection, conditions: Iterable[int]) -> dict[int, 
     """Of each condition, where its opening was announced, and under which route."""
     found: dict[int, list[tuple[str, str]]] = {}
     for part in chunks(conditions):
-        query = (
-            select(announcements.c.condition_id, destinations.c.spec, announcements.c.route)
-            .join(destinations, destinations.c.id == announcements.c.destination_id)
-            .where(announcements.c.condition_id.in_(part), announcements.c.edge == "opened")
-            .order_by(announcements.c.id)
-        )
-        for row in connection.execute(query):
+        for row in connection.execute(_openings(part)):
             found.setdefault(row.condition_id, []).append((row.spec, row.route))
     return found
+
+
+def _openings(conditions: Sequence[int]) -> Select[Any]:
+    return (
+        select(announcements.c.condition_id, destinations.c.spec, announcements.c.route)
+        .join(destinations, destinations.c.id == announcements.c.destination_id)
+        .where(announcements.c.condition_id.in_(conditions), announcements.c.edge == "opened")
+        .order_by(announcements.c.id)
+    )
 
 
 def told_band(connection: Connection, key: int, slug: str, destination: str) -> Band | None:
     """The band this destination knows: the last one told, else the one before the first step it was not told of."""
     of_price = _of_price(key, slug, destination)
-    told = of_price.where(announcements.c.state != "below_threshold").order_by(changes.c.id.desc()).limit(1)
+    told = of_price.where(announcements.c.state.not_in(_UNTOLD)).order_by(changes.c.id.desc()).limit(1)
     if (row := connection.execute(told).one_or_none()) is not None:
         return _band(row.new)
     untold = connection.execute(of_price.order_by(changes.c.id).limit(1)).one_or_none()
@@ -92,11 +129,11 @@ def told_band(connection: Connection, key: int, slug: str, destination: str) -> 
 
 
 def first_untold(connection: Connection, key: int, slug: str, destination: str, change: int) -> str | None:
-    """The price before the steps that were too small to be told there before this change; None if there were none."""
+    """The price before the steps that were not told there before this change; None if there were none."""
     earlier = _of_price(key, slug, destination).where(changes.c.id < change)
-    told = earlier.where(announcements.c.state != "below_threshold").with_only_columns(func.max(changes.c.id))
+    told = earlier.where(announcements.c.state.not_in(_UNTOLD)).with_only_columns(func.max(changes.c.id))
     since = connection.scalar(told) or 0
-    untold = earlier.where(announcements.c.state == "below_threshold", changes.c.id > since)
+    untold = earlier.where(announcements.c.state.in_(_UNTOLD), changes.c.id > since)
     row = connection.execute(untold.order_by(changes.c.id).limit(1)).one_or_none()
     return None if row is None or row.old is None else str(row.old)
 

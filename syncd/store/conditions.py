@@ -76,7 +76,8 @@ def write_edit(connection: Connection, edit: ConditionEdit, now: datetime) -> li
         values["closed_at"] = case((opened > now, opened), else_=literal(now, Utc()))
     connection.execute(update(conditions).where(conditions.c.id == edit.id).values(**values))
     edge = "closed" if edit.closed else "opened"
-    return [Told(one, now, condition=edit.id, edge=edge) for one in edit.announcements]
+    told = [(one, edge) for one in edit.announcements] + [(one, "changed") for one in edit.revisions]
+    return [Told(one, now, condition=edit.id, edge=name) for one, name in told]
 
 
 def retire(connection: Connection, keys: Sequence[str], now: datetime) -> None:

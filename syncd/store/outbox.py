@@ -1,63 +1,34 @@
-"""What the outbox reads and writes: what is due, the delivery in flight, what became of it.
+"""What the outbox reads and writes: the delivery in flight, what became of it, what it told.
 
-A destination has at most one unsettled delivery; a unique index holds the rule. Statements only; decides nothing.
+A destination has at most one unsettled delivery; a unique index holds the rule. What waits is read in `store.due`, the
+destinations' own state in `store.destinations`, what is muted in `store.silences`. Statements only; decides nothing.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    and_,
-    case,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    type_coerce,
-    update,
-)
+from sqlalchemy import Connection, Select, insert, select, update
 
 from syncd.core import message as messages
-from syncd.core.canon import Json, decode
-from syncd.core.changes import Change, price_since
-from syncd.core.compose import ChangeDue, ConditionDue, Due
-from syncd.core.delivery import DeliveryState, Rung, Settlement
+from syncd.core.compose import Due
+from syncd.core.delivery import DeliveryState, Queue, Rung, Settlement
 from syncd.core.message import Message
-from syncd.store import announcements as announced
-from syncd.store.change_rows import change_of
+from syncd.core.routing import Announcement
+from syncd.store import destinations as places
+from syncd.store import due, notices
+from syncd.store.destinations import UNSETTLED, Destination
+from syncd.store.due import Audience
+from syncd.store.notices import Notice
+from syncd.store.silences import Silences
 from syncd.store.statements import chunks
-from syncd.store.tables import announcements, api_keys, attempts, changes, conditions, deliveries, destinations
-from syncd.store.types import Utc
+from syncd.store.summaries import Summaries
+from syncd.store.tables import announcements, api_keys, attempts, changes, deliveries, destinations
 
-UNSETTLED = ("sending", "retry", "unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where alerts go: `spec` as the route names it, its scheme first. `broken` tells that it is out of order."""
-
-    id: int
-    spec: str
-    broken: bool = False
-
-    @property
-    def scheme(self) -> str:
-        """Which kind of sink sends there."""
-        return self.spec.partition(":")[0]
-
-    @property
-    def target(self) -> str:
-        """What the sink needs to know of it."""
-        return self.spec.partition(":")[2]
+_DIED: Final = "syncd ended while sending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +36,8 @@ class Delivery:
     """A message on its way. `attempts` counts those begun; `state` is as it was when it was read.
 
     `may_have_arrived` tells that of one of its attempts nobody knows how it ended, `looks` how often it was then looked
-    for in vain. `thread` is the sink's own reference of the message it answers. `started` is of its last attempt.
+    for in vain. `started` is of its last attempt. It answers the delivery `parent`, or edits it where `op` says so;
+    `reference` is the sink's own name of that one.
     """
 
     id: str
@@ -74,12 +46,22 @@ class Delivery:
     state: DeliveryState
     attempts: int
     started: datetime
+    op: str = "post"
     may_have_arrived: bool = False
     looks: int = 0
     rung: Rung = "rich"
     parent: str | None = None
-    thread: str | None = None
+    reference: str | None = None
     error: str | None = None
+    changes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message that a destination has: the delivery, and the sink's own name of it."""
+
+    id: str
+    reference: str
 
 
 class OutboxTransaction:
@@ -88,43 +70,69 @@ class OutboxTransaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def recover(self, now: datetime) -> int:
-        """At start: what a dead process was sending may have arrived. Returns how many there were."""
-        said = "syncd ended while sending"
-        sending = deliveries.c.state == "sending"
-        lost = select(deliveries.c.id, deliveries.c.started_at, literal(now, Utc()), literal("unknown"), literal(said))
-        columns = ["delivery_id", "started_at", "ended_at", "outcome", "error"]
-        self._connection.execute(insert(attempts).from_select(columns, lost.where(sending)))
-        orphaned = update(deliveries).where(sending).values(state="unknown", retry_at=now, last_error=said)
-        return self._connection.execute(orphaned).rowcount
+    # --- what syncd says of itself ---
+
+    @property
+    def silences(self) -> Silences:
+        """What is not to be told for a while."""
+        return Silences(self._connection)
+
+    @property
+    def summaries(self) -> Summaries:
+        """What a summary counts."""
+        return Summaries(self._connection)
+
+    def said(self, kind: str, subject: str) -> bool:
+        """Whether a notice of this was written."""
+        return notices.said(self._connection, kind, subject)
+
+    def say(self, notice: Notice, now: datetime) -> None:
+        """Have it said, if it was not yet."""
+        notices.say(self._connection, notice, now)
+
+    # --- what waits ---
+
+    def waiting(self) -> list[tuple[Destination, Queue]]:
+        """Every destination at which something waits."""
+        return places.waiting(self._connection)
+
+    def queue(self, destination: Destination) -> Queue:
+        """What waits at one of them."""
+        found = places.waiting(self._connection, destination)
+        return found[0][1] if found else Queue()
+
+    def due(self, destination: Destination, now: datetime, audience: Audience) -> list[Due]:
+        """Everything to be told there now."""
+        return due.due(self._connection, destination, now, audience)
+
+    def revised(self, destination: Destination) -> dict[int, int]:
+        """The conditions of which a message there is out of date: announcement -> condition."""
+        return due.revised(self._connection, destination)
+
+    def told_in(self, destination: Destination, delivery: str, audience: Audience) -> list[Due]:
+        """What a delivery told, as it stands now."""
+        return due.told_in(self._connection, destination, delivery, audience)
+
+    def recover(self, when: Callable[[str, datetime], datetime], now: datetime) -> int:
+        """At start: what a dead process was sending may have arrived; look for it at `when(spec, started)`."""
+        query = (
+            select(deliveries.c.id, deliveries.c.started_at, destinations.c.spec)
+            .join(destinations, destinations.c.id == deliveries.c.destination_id)
+            .where(deliveries.c.state == "sending")
+        )
+        orphans = self._connection.execute(query).all()
+        for row in orphans:
+            self._attempted(row.id, row.started_at, now, "unknown", _DIED)
+            doubtful = {"state": "unknown", "retry_at": when(row.spec, row.started_at), "last_error": _DIED}
+            self._connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**doubtful))
+        return len(orphans)
 
     def hurry(self, now: datetime) -> None:
         """Every delivery that waits for another try is due now."""
-        later = update(deliveries).where(deliveries.c.state.in_(("retry", "unknown")), deliveries.c.retry_at > now)
+        later = update(deliveries).where(deliveries.c.state == "retry", deliveries.c.retry_at > now)
         self._connection.execute(later.values(retry_at=now))
 
-    def ready(self, now: datetime) -> list[Destination]:
-        """The destinations at which something can be done now."""
-        due = select(announcements.c.destination_id).where(
-            announcements.c.state == "queued", announcements.c.delivery_id.is_(None), announcements.c.not_before <= now
-        )
-        unsettled = select(deliveries.c.destination_id).where(deliveries.c.state.in_(UNSETTLED))
-        waiting = unsettled.where(
-            or_(deliveries.c.retry_at.is_(None), deliveries.c.retry_at <= now), deliveries.c.state != "sending"
-        )
-        query = (
-            select(destinations.c.id, destinations.c.spec, destinations.c.broken_since)
-            .where(
-                or_(destinations.c.frozen_until.is_(None), destinations.c.frozen_until <= now),
-                or_(
-                    destinations.c.id.in_(waiting),
-                    and_(destinations.c.id.in_(due), destinations.c.id.not_in(unsettled)),
-                ),
-            )
-            .order_by(destinations.c.id)
-        )
-        found = self._connection.execute(query)
-        return [Destination(row.id, row.spec, broken=row.broken_since is not None) for row in found]
+    # --- a delivery ---
 
     def unsettled(self, destination: Destination) -> Delivery | None:
         """The delivery that is on its way to the destination, if any."""
@@ -133,7 +141,7 @@ class OutboxTransaction:
         )
         parents = deliveries.alias("parents")
         query = (
-            select(deliveries, doubtful.exists().label("doubtful"), parents.c.slack_ts.label("thread"))
+            select(deliveries, doubtful.exists().label("doubtful"), parents.c.slack_ts.label("reference"))
             .outerjoin(parents, parents.c.id == deliveries.c.parent_id)
             .where(deliveries.c.destination_id == destination.id, deliveries.c.state.in_(UNSETTLED))
             .with_for_update(of=deliveries)
@@ -147,90 +155,33 @@ class OutboxTransaction:
             message=messages.decode(row.message),
             state=row.state,
             attempts=row.attempts,
-            started=row.started_at,
+            started=row.started_at or row.created_at,
+            op=row.op,
             may_have_arrived=bool(row.doubtful),
             looks=row.looks,
             rung=row.rung,
             parent=row.parent_id,
-            thread=row.thread,
+            reference=row.reference,
             error=row.last_error,
+            changes=row.change_count,
         )
 
-    def due(self, destination: Destination, now: datetime, visible: Callable[[str, str], bool]) -> list[Due]:
-        """Everything to be told there now. `visible(destination, key)`: whether the destination may read of a key."""
-        query = (
-            select(
-                announcements.c.id.label("announcement"),
-                announcements.c.change_id,
-                announcements.c.condition_id,
-                announcements.c.edge,
-            )
-            .where(
-                announcements.c.destination_id == destination.id,
-                announcements.c.state == "queued",
-                announcements.c.delivery_id.is_(None),
-                announcements.c.not_before <= now,
-            )
-            .order_by(announcements.c.id)
-            .with_for_update()
-        )
-        rows = self._connection.execute(query).all()
-        edges = [row for row in rows if row.condition_id is not None]
-        found: list[Due] = [
-            *self._changes(destination, {row.change_id: row.announcement for row in rows if row.change_id is not None}),
-            *self._conditions(edges, lambda key: visible(destination.spec, key)),
-        ]
-        return sorted(found, key=lambda one: one.announcement)
-
-    def _changes(self, destination: Destination, wanted: dict[int, int]) -> Iterable[ChangeDue]:
-        for part in chunks(wanted):
-            query = (
-                select(changes, api_keys.c.name.label("key_name"))
-                .join(api_keys, api_keys.c.id == changes.c.key_id)
-                .where(changes.c.id.in_(part))
-            )
-            for row in self._connection.execute(query):
-                yield ChangeDue(wanted[row.id], row.key_name, row.detected_at, self._as_told(destination, row))
-
-    def _as_told(self, destination: Destination, row: Row[Any]) -> Change:
-        """The change; of a price, from the one this destination was told last."""
-        change = change_of(row)
-        if not change.kind.startswith("credits.band."):
-            return change
-        before = announced.first_untold(self._connection, row.key_id, row.slug, destination.spec, row.id)
-        return change if before is None else price_since(change, decode(before).value)
-
-    def _conditions(
-        self, rows: Sequence[Row[*tuple[Any, ...]]], visible: Callable[[str], bool]
-    ) -> Iterable[ConditionDue]:
-        stored: dict[int, Row[Any]] = {}
-        for part in chunks({row.condition_id for row in rows}):
-            query = select(conditions).where(conditions.c.id.in_(part))
-            stored.update({one.id: one for one in self._connection.execute(query)})
-        for row in rows:
-            one = stored[row.condition_id]
-            detail = json.loads(one.detail)
-            keys = tuple(_named(one.subject, detail, visible))
-            at = one.closed_at if row.edge == "closed" and one.closed_at is not None else one.opened_at
-            yield ConditionDue(
-                row.announcement, one.id, keys, at, one.kind, row.edge, one.subject, one.opened_at, detail
-            )
-
-    def open(self, delivery: Delivery, told: Iterable[int], changes_told: int, now: datetime) -> None:
-        """Write a new delivery in state `sending`, and the announcements with it. Commit before touching a socket."""
+    def open(self, delivery: Delivery, told: Iterable[int], now: datetime) -> None:
+        """Write a new delivery, and the announcements with it. Commit before touching a socket."""
         row = {
             "id": delivery.id,
             "destination_id": delivery.destination.id,
-            "op": "post",
+            "op": delivery.op,
             "parent_id": delivery.parent,
             "kind": delivery.message.kind,
             "severity": delivery.message.severity,
-            "change_count": changes_told,
+            "change_count": delivery.changes,
             "message": messages.encode(delivery.message),
-            "state": "sending",
+            "state": delivery.state,
             "created_at": now,
-            "started_at": now,
-            "attempts": 1,
+            "started_at": now if delivery.state == "sending" else None,
+            "retry_at": None if delivery.state == "sending" else now,
+            "attempts": delivery.attempts,
         }
         self._connection.execute(insert(deliveries).values(**row))
         for part in chunks(told):
@@ -246,24 +197,44 @@ class OutboxTransaction:
         )
         return self._connection.execute(claimed).rowcount == 1
 
-    def settle(self, delivery: Delivery, settlement: Settlement, started: datetime, now: datetime) -> None:
-        """Write what became of an attempt, and of the announcements with it."""
-        if not self._move(delivery, "sending", settlement, now):
-            return
-        outcome = {
-            "delivery_id": delivery.id,
-            "started_at": started,
-            "ended_at": now,
-            "outcome": settlement.state,
-            "error": settlement.error,
-        }
-        self._connection.execute(insert(attempts).values(**outcome))
-        if settlement.frozen_until is not None:
-            self._freeze(delivery.destination, settlement, now)
+    def drop(self, told: Iterable[int]) -> None:
+        """Announcements that there is no message for."""
+        for part in chunks(told):
+            gone = update(announcements).where(announcements.c.id.in_(part)).values(state="dropped")
+            self._connection.execute(gone)
 
-    def settle_look(self, delivery: Delivery, settlement: Settlement, now: datetime) -> None:
-        """Write what looking for a doubtful message has shown."""
-        self._move(delivery, "unknown", settlement, now)
+    def settle(
+        self,
+        delivery: Delivery,
+        settlement: Settlement,
+        started: datetime,
+        now: datetime,
+        bystanders: Sequence[Announcement] = (),
+    ) -> bool:
+        """Write what became of an attempt, and of the announcements with it. False if somebody else has."""
+        if not self._move(delivery, "sending", settlement, now):
+            return False
+        self._attempted(delivery.id, started, now, settlement.state, settlement.error)
+        if settlement.frozen_until is not None:
+            places.freeze(self._connection, delivery.destination, settlement.frozen_until)
+        if settlement.unusable:
+            why = {"what": settlement.error or "", "hint": settlement.hint}
+            places.fail(self._connection, delivery.destination, why, bystanders, now)
+        return True
+
+    def settle_look(self, delivery: Delivery, settlement: Settlement, now: datetime) -> bool:
+        """Write what looking for a doubtful message has shown. False if somebody else has."""
+        return self._move(delivery, "unknown", settlement, now)
+
+    def _attempted(self, delivery: str, started: datetime, ended: datetime, outcome: str, error: str | None) -> None:
+        row = {
+            "delivery_id": delivery,
+            "started_at": started,
+            "ended_at": ended,
+            "outcome": outcome,
+            "error": error,
+        }
+        self._connection.execute(insert(attempts).values(**row))
 
     def _move(self, delivery: Delivery, state: DeliveryState, settlement: Settlement, now: datetime) -> bool:
         """From one state to the next; False if somebody else has moved it."""
@@ -277,7 +248,7 @@ class OutboxTransaction:
             "sent_at": now if settlement.state == "sent" else None,
         }
         if settlement.apart:
-            values["parent_id"] = None
+            values |= {"parent_id": None, "op": "post"}
         moved = update(deliveries).where(deliveries.c.id == delivery.id, deliveries.c.state == state).values(**values)
         if self._connection.execute(moved).rowcount != 1:
             return False
@@ -285,86 +256,66 @@ class OutboxTransaction:
             told = update(announcements).where(announcements.c.delivery_id == delivery.id)
             self._connection.execute(told.values(state=final))
         if settlement.state == "sent":
-            self._mend(delivery.destination, last_sent_at=now)
+            self._sent(delivery, now)
         return True
 
-    def _freeze(self, destination: Destination, settlement: Settlement, now: datetime) -> None:
-        """The destination gets nothing for a while: it asked for that, or it is out of order."""
-        values: dict[str, Any] = {"frozen_until": settlement.frozen_until}
-        if settlement.unusable:
-            values |= {
-                "broken_since": func.coalesce(destinations.c.broken_since, literal(now, Utc())),
-                "last_error": settlement.error,
-            }
-        self._connection.execute(update(destinations).where(destinations.c.id == destination.id).values(**values))
+    def _sent(self, delivery: Delivery, now: datetime) -> None:
+        """It works; and from a message of its own the next one keeps its distance."""
+        more = {"last_sent_at": now} if delivery.parent is None else {}
+        places.mend(self._connection, delivery.destination, now, **more)
 
-    def probed(self, destination: Destination, error: str | None, until: datetime) -> None:
+    # --- the destination ---
+
+    def locate(self, destination: Destination, channel: str | None) -> None:
+        """Write down the sink's own name for it."""
+        places.locate(self._connection, destination, channel)
+
+    def probed(
+        self,
+        destination: Destination,
+        why: Mapping[str, str] | None,
+        until: datetime,
+        now: datetime,
+        bystanders: Sequence[Announcement] = (),
+    ) -> None:
         """Write what asking a destination that was out of order has shown: what still is, or nothing."""
-        if error is None:
-            self._mend(destination)
+        if why is None:
+            places.mend(self._connection, destination, now)
         else:
-            still = update(destinations).where(destinations.c.id == destination.id)
-            self._connection.execute(still.values(frozen_until=until, last_error=error))
+            places.freeze(self._connection, destination, until)
+            places.fail(self._connection, destination, why, bystanders, now)
 
-    def _mend(self, destination: Destination, **more: datetime) -> None:
-        works = update(destinations).where(destinations.c.id == destination.id)
-        self._connection.execute(works.values(broken_since=None, frozen_until=None, last_error=None, **more))
-
-    def reference(self, delivery: str) -> str | None:
-        """The sink's own name for a message that was sent."""
-        found = self._connection.scalar(select(deliveries.c.slack_ts).where(deliveries.c.id == delivery))
-        return None if found is None else str(found)
-
-    def opening(self, condition: int, destination: Destination) -> str | None:
-        """The delivery that told the destination of a condition's opening, if it was sent and can be answered."""
-        query = (
-            select(deliveries.c.id)
-            .join(announcements, announcements.c.delivery_id == deliveries.c.id)
-            .where(
-                announcements.c.condition_id == condition,
-                announcements.c.edge == "opened",
-                announcements.c.destination_id == destination.id,
-                deliveries.c.state == "sent",
-                deliveries.c.slack_ts.is_not(None),
-            )
+    def opening(self, condition: int, destination: Destination) -> Arrived | None:
+        """The message that told the destination of a condition's opening, if it was sent and can be answered."""
+        of_opening = _arrived(destination).where(
+            announcements.c.condition_id == condition, announcements.c.edge == "opened"
         )
-        found = self._connection.scalar(query)
-        return None if found is None else str(found)
+        return self._first(of_opening)
 
-    def next_due(self) -> datetime | None:
-        """When something becomes due next, None if nothing waits. May be in the past."""
-        unsettled = select(deliveries.c.destination_id).where(deliveries.c.state.in_(UNSETTLED))
-        queued = (
-            select(func.min(_not_frozen(announcements.c.not_before)))
-            .join(destinations, destinations.c.id == announcements.c.destination_id)
-            .where(
-                announcements.c.state == "queued",
-                announcements.c.delivery_id.is_(None),
-                # What waits behind a delivery waits for it.
-                announcements.c.destination_id.not_in(unsettled),
-            )
+    def removal(self, key: str, slug: str, destination: Destination) -> Arrived | None:
+        """The last message that told the destination of a model's removal, if it can be answered."""
+        of_removal = (
+            _arrived(destination)
+            .join(changes, changes.c.id == announcements.c.change_id)
+            .join(api_keys, api_keys.c.id == changes.c.key_id)
+            .where(api_keys.c.name == key, changes.c.slug == slug, changes.c.kind == "model.removed")
+            .order_by(changes.c.id.desc())
         )
-        waiting = (
-            select(func.min(_not_frozen(deliveries.c.retry_at)))
-            .join(destinations, destinations.c.id == deliveries.c.destination_id)
-            .where(deliveries.c.state.in_(("retry", "unknown")))
+        return self._first(of_removal)
+
+    def _first(self, query: Select[Any]) -> Arrived | None:
+        row = self._connection.execute(query.limit(1)).one_or_none()
+        return None if row is None else Arrived(row.id, row.slack_ts)
+
+
+def _arrived(destination: Destination) -> Select[Any]:
+    """Messages that were sent there and that the sink has a name for."""
+    return (
+        select(deliveries.c.id, deliveries.c.slack_ts)
+        .join(announcements, announcements.c.delivery_id == deliveries.c.id)
+        .where(
+            announcements.c.destination_id == destination.id,
+            deliveries.c.state == "sent",
+            deliveries.c.slack_ts.is_not(None),
         )
-        moments = [self._connection.scalar(queued), self._connection.scalar(waiting)]
-        return min((moment for moment in moments if moment is not None), default=None)
-
-
-def _not_frozen(at: ColumnElement[datetime]) -> ColumnElement[datetime]:
-    """A time, or the end of the destination's silence if that is later."""
-    frozen = destinations.c.frozen_until
-    return type_coerce(case((frozen > at, frozen), else_=at), Utc())
-
-
-def _named(subject: str, detail: Mapping[str, Json], visible: Callable[[str], bool]) -> Iterable[str]:
-    """The keys to name: of a condition that keys share, those the destination may read of.
-
-    A key's own condition names its key. It was routed there with it, whatever the configuration says by now.
-    """
-    kind, _, name = subject.partition(":")
-    if kind == "key":
-        return (name,)
-    return filter(visible, dict.fromkeys([*detail.get("keys", {}), *detail.get("recovered", [])]))
+    )

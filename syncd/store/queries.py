@@ -12,6 +12,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from syncd.core.by_hand import DROPPED, REQUEUED
 from syncd.errors import UsageError
 
 # A value as people and JSON see it: text, number, Boolean or null. Times are text in UTC, the same on both databases.
@@ -145,16 +146,26 @@ def open_conditions(connection: Connection) -> Rows:
 
 
 def outbox(connection: Connection) -> Rows:
-    """How many deliveries are in each state, with the oldest, and the announcements that wait to be composed."""
+    """How many deliveries are in each state, with the oldest, and the announcements that wait to be composed.
+
+    Dead ones that a person has seen to need nobody any more.
+    """
     return select(
         connection,
         """
-        SELECT state, COUNT(*) AS deliveries, MIN(created_at) AS oldest FROM alert_log GROUP BY state
+        SELECT state, COUNT(*) AS deliveries, MIN(created_at) AS oldest FROM alert_log
+        WHERE NOT (
+            state = 'dead'
+            AND (COALESCE(last_error, '') LIKE :queued_anew OR COALESCE(last_error, '') LIKE :dropped)
+        )
+        GROUP BY state
         UNION ALL
         SELECT 'queued', COUNT(*), MIN(created_at) FROM announcements
         WHERE state = 'queued' AND delivery_id IS NULL HAVING COUNT(*) > 0
         ORDER BY 1
         """,
+        queued_anew=f"{REQUEUED}%",
+        dropped=f"{DROPPED}%",
     )
 
 

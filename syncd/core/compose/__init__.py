@@ -1,66 +1,122 @@
 """From what is due at one destination to one message: grouping, order, wording. Only processes data.
 
     due                                                                                     due
-      conditions   the same one of several keys -> one section that names them              conditions, notices
+      conditions   the same one of several keys -> one section that names them              conditions, states
       changes      the same change of several keys -> one item that names them              items
                    items -> the design they are shown in -> sections                        designs, models, prices,
                                                                                             parameters, other
+      first catalogues                                                                      watching
+      notices      what syncd says of itself                                                notices
     one section    its own design and title                                                 here, section
     several        one message, a section after the other
+    too many       a table of what changed and what breaks; the rest as replies             digest
 
-The worst comes first, in a message and in a section. A section holds at most `MOST_LINES` items; the rest is counted,
-never dropped in silence. Nothing raises for what a vendor may have sent: a message that cannot be composed would block
+The worst comes first, in a message and in a section. Nothing is dropped in silence: what finds no room is counted, with
+the command that shows it. Nothing raises for what a vendor may have sent: a message that cannot be composed would block
 its destination.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from syncd.core.compose import conditions, designs
-from syncd.core.compose.due import ChangeDue, ConditionDue, Due, Edge
-from syncd.core.compose.items import slug_of
-from syncd.core.compose.notices import condition_summary
+from syncd.core.compose import conditions, designs, notices, watching
+from syncd.core.compose.digest import Digest, digest
+from syncd.core.compose.due import ChangeDue, ConditionDue, Due, Edge, NoticeDue
+from syncd.core.compose.items import Item, items_of, slug_of
 from syncd.core.compose.section import MOST_LINES, Section, merged
+from syncd.core.compose.states import condition_summary
 from syncd.core.message import Block, Message, Paragraph, bold, names
 from syncd.core.rules import Severity, rank
 from syncd.core.text import clean, count
 
-__all__ = ["MOST_LINES", "ChangeDue", "ConditionDue", "Due", "Edge", "compose", "condition_summary"]
+__all__ = ["MOST_LINES", "ChangeDue", "ConditionDue", "Due", "Edge", "NoticeDue", "compose", "condition_summary"]
+
+# More changes than these in one message are read by nobody. A single table or list may be longer: it is one thing.
+_MOST_ITEMS: Final = 8
 
 
 def compose(due: Sequence[Due], reference: str) -> Message:
     """One message that says everything that is due. `reference` is the delivery's id; `due` is not empty."""
-    sections = _sections(due)
+    items = items_of(one for one in due if isinstance(one, ChangeDue) and not watching.is_first(one))
+    told = list(designs.sections(items))
+    others = _others(due)
+    if _too_many(items, told):
+        return _digest(due, others, told, digest(items), reference)
+    sections = sorted((*others, *told), key=lambda section: rank(section.severity))
     keys = merged(section.keys for section in sections)
-    worst, *others = sections
-    if others:
-        kind, emoji, title = "digest", "📦", _digest_title(sections, keys)
+    worst, *more = sections
+    if more:
+        head = ("digest", "📦", _title(sections, keys))
         blocks = tuple(block for section in sections for block in (_heading(section, keys), *section.blocks))
     else:
-        kind, emoji, title, blocks = worst.kind, worst.emoji, worst.title, worst.blocks
-    titles = "; ".join(section.title for section in sections)
+        head, blocks = (worst.kind, worst.emoji, worst.title), worst.blocks
+    return _message(due, sections, head, blocks, reference, mentions=_mentions(due))
+
+
+def _others(due: Sequence[Due]) -> tuple[Section, ...]:
+    """What has changed nothing in a catalogue."""
+    return (
+        *conditions.sections(one for one in due if isinstance(one, ConditionDue)),
+        *notices.sections(one for one in due if isinstance(one, NoticeDue)),
+        *watching.sections(one for one in due if isinstance(one, ChangeDue) and watching.is_first(one)),
+    )
+
+
+def _too_many(items: Sequence[Item], sections: Sequence[Section]) -> bool:
+    return len(items) > (_MOST_ITEMS if len(sections) > 1 else MOST_LINES)
+
+
+def _digest(
+    due: Sequence[Due], others: Sequence[Section], told: Sequence[Section], found: Digest, reference: str
+) -> Message:
+    """Conditions in full before the table; nobody is called to it by name."""
+    sections = sorted((*others, *told), key=lambda section: rank(section.severity))
+    keys = merged(section.keys for section in sections)
+    blocks = (*(block for section in others for block in (_heading(section, keys), *section.blocks)), *found.blocks)
+    only = sections[0] if len(sections) == 1 else None
+    head = ("digest", only.emoji, only.title) if only else ("digest", "📦", _title(sections, keys))
+    return _message(due, sections, head, blocks, reference, replies=found.replies)
+
+
+def _message(
+    due: Sequence[Due],
+    sections: Sequence[Section],
+    head: tuple[str, str, str],
+    blocks: tuple[Block, ...],
+    reference: str,
+    *,
+    mentions: tuple[str, ...] = (),
+    replies: tuple[Message, ...] = (),
+) -> Message:
+    kind, emoji, title = head
+    severity = sections[0].severity
+    titles = title if replies else "; ".join(section.title for section in sections)
     return Message(
         kind=kind,
-        severity=worst.severity,
+        severity=severity,
         emoji=emoji,
         title=title,
-        summary=_sentence(titles, worst.severity),
+        summary=_sentence(titles, severity),
         blocks=blocks,
-        keys=tuple(clean(key, 64) for key in keys),
+        keys=tuple(clean(key, 64) for key in merged(section.keys for section in sections)),
         detected=min(section.at for section in sections),
         reference=reference,
-        names=_named(due, titles),
+        names=_named(due, f"{title}\n{titles}"),
+        mentions=mentions,
+        replies=replies,
     )
 
 
-def _sections(due: Sequence[Due]) -> Sequence[Section]:
-    """Every section, the worst first."""
-    found = (
-        *conditions.sections(one for one in due if isinstance(one, ConditionDue)),
-        *designs.sections(one for one in due if isinstance(one, ChangeDue)),
+def _mentions(due: Sequence[Due]) -> tuple[str, ...]:
+    """Whom the routes of what is due call; the end of a condition calls nobody."""
+    called = (
+        one.mention
+        for one in due
+        if isinstance(one, ChangeDue) or (isinstance(one, ConditionDue) and one.edge == "opened")
     )
-    return sorted(found, key=lambda section: rank(section.severity))
+    return tuple(dict.fromkeys(mention for mention in called if mention is not None))
 
 
 def _named(due: Sequence[Due], titles: str) -> tuple[str, ...]:
@@ -71,15 +127,15 @@ def _named(due: Sequence[Due], titles: str) -> tuple[str, ...]:
 
 def _heading(section: Section, keys: Sequence[str]) -> Block:
     """The section's title, with its keys where they are not all and the title does not name them."""
-    named = section.keys == tuple(keys) or names(section.keys) in section.title
+    named = section.keys == tuple(keys) or not section.keys or names(section.keys) in section.title
     return Paragraph((bold(f"{section.emoji} {section.title}{'' if named else f' · for {names(section.keys)}'}"),))
 
 
-def _digest_title(sections: Sequence[Section], keys: Sequence[str]) -> str:
+def _title(sections: Sequence[Section], keys: Sequence[str]) -> str:
     changes = sum(section.changes for section in sections)
-    notices = sum(not section.changes for section in sections)
-    counts = [count(n, noun) for n, noun in ((notices, "notice"), (changes, "change")) if n]
-    return f"{' and '.join(counts)} for {names(keys)}"
+    others = sum(not section.changes for section in sections)
+    counts = [count(n, noun) for n, noun in ((others, "notice"), (changes, "change")) if n]
+    return f"{' and '.join(counts)}{f' for {names(keys)}' if keys else ''}"
 
 
 def _sentence(text: str, severity: Severity) -> str:

@@ -10,13 +10,11 @@ from typing import Final
 
 from syncd.core.canon import Json
 from syncd.core.compose.due import ConditionDue
-from syncd.core.compose.notices import NOTICES, closed_title, opened_title
 from syncd.core.compose.section import MOST_LINES, Section, and_more, merged
+from syncd.core.compose.states import STATES, closed_title, opened_title
 from syncd.core.message import Block, Bullets, Paragraph, Quote, Span, bold, code, names
 from syncd.core.rules import CONDITIONS
 from syncd.core.text import clean, duration, moment
-
-_KEPT: Final = "The last catalogue is kept; no removals are reported."
 
 # What the vendor said, and where the condition's detail holds it.
 _ANSWER: Final = (("code", "code"), ("request", "request_id"))
@@ -24,9 +22,13 @@ _ANSWER: Final = (("code", "code"), ("request", "request_id"))
 
 def sections(due: Iterable[ConditionDue]) -> Iterable[Section]:
     """A section per condition; the same one of several keys is told once and names them."""
+    due = list(due)
+    # Where its beginning is still to be told, that tells of its end too.
+    beginning = {one.condition for one in due if one.edge == "opened"}
     grouped: dict[tuple[str, ...], list[ConditionDue]] = {}
     for one in due:
-        grouped.setdefault(_alike(one), []).append(one)
+        if one.edge == "opened" or one.condition not in beginning:
+            grouped.setdefault(_alike(one), []).append(one)
     for ones in grouped.values():
         yield _opened(ones) if ones[0].edge == "opened" else _closed(ones)
 
@@ -39,29 +41,46 @@ def _alike(one: ConditionDue) -> tuple[str, ...]:
 
 def _opened(ones: Sequence[ConditionDue]) -> Section:
     first = ones[0]
-    notice = NOTICES[first.kind]
+    state = STATES[first.kind]
     keys = merged(one.keys for one in ones)
     since = moment(min(one.opened_at for one in ones))
+    title = opened_title(first.kind, first.detail, keys)
+    if all(one.closed_at is not None for one in ones):
+        return _over(ones, title, keys)
     blocks = (
-        Paragraph((Span(f"Since {since}. "), bold(_KEPT))),
+        Paragraph((Span(f"Since {since}. "), bold(state.meanwhile))),
         *_known(ones),
         *and_more(len(ones), "syncd status"),
         *_advice(ones),
-        Paragraph(notice.remedy),
+        Paragraph(state.remedy),
     )
-    title = opened_title(first.kind, first.detail, keys)
     at = min(one.at for one in ones)
-    return Section(notice.design, CONDITIONS[first.kind], notice.emoji, title, blocks, keys, at)
+    return Section(state.design, CONDITIONS[first.kind], state.emoji, title, blocks, keys, at)
+
+
+def _over(ones: Sequence[ConditionDue], title: str, keys: tuple[str, ...]) -> Section:
+    """What a message that told of the beginning says once it is over, or nobody asks any more."""
+    first = ones[0]
+    until = max(one.closed_at for one in ones if one.closed_at is not None)
+    since = min(one.opened_at for one in ones)
+    retired = all(one.detail.get("retired") and not one.detail.get("recovered") for one in ones)
+    word = "No longer watched" if retired else "Over"
+    text = f"From {moment(since)} to {moment(until)}, for {duration(until - since)}."
+    blocks = (Paragraph((bold(f"{word}. "), Span(text))), *_known(ones))
+    at = min(one.at for one in ones)
+    return Section(STATES[first.kind].design, CONDITIONS[first.kind], "✅", f"{word}: {title}", blocks, keys, at)
 
 
 def _closed(ones: Sequence[ConditionDue]) -> Section:
     kind = ones[0].kind
     keys = merged(one.keys for one in ones)
     lasted = max(one.at - one.opened_at for one in ones)
-    text = f"After {duration(lasted)}. What changed meanwhile is reported as usual."
+    text = f"After {duration(lasted)}. {STATES[kind].afterwards}"
     blocks = (Paragraph((Span(text),)),)
     at = min(one.at for one in ones)
-    return Section(NOTICES[kind].design, "informational", "✅", closed_title(kind, keys), blocks, keys, at)
+    return Section(
+        STATES[kind].design, "informational", "✅", closed_title(kind, ones[0].detail, keys), blocks, keys, at
+    )
 
 
 def _advice(ones: Sequence[ConditionDue]) -> Iterable[Block]:
@@ -83,12 +102,25 @@ def _known(ones: Sequence[ConditionDue]) -> Iterable[Block]:
 
 
 def _facts(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
-    return _facts_of_vendor(one) if one.kind == "vendor.unreachable" else _facts_of_access(one.detail)
+    match one.kind:
+        case "vendor.unreachable":
+            return _facts_of_vendor(one)
+        case "destination.broken":
+            return _facts_of_destination(one.detail)
+    return _facts_of_access(one.detail)
+
+
+def _facts_of_destination(detail: Mapping[str, Json]) -> Iterable[tuple[Span, ...]]:
+    if detail.get("what"):
+        yield (Span("It answers "), code(clean(str(detail["what"]), 80)))
+    if detail.get("hint"):
+        yield (Span(clean(str(detail["hint"]), 300)),)
 
 
 def _facts_in_a_line(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
     parts = [span for line in _facts(one) for span in (Span(" · "), *line)]
-    yield (code(names(one.keys)), *parts)
+    over = [Span(" · over")] if one.closed_at is not None else []
+    yield (code(names(one.keys)), *parts, *over)
 
 
 def _facts_of_vendor(one: ConditionDue) -> Iterable[tuple[Span, ...]]:

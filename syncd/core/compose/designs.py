@@ -1,6 +1,6 @@
 """Which design a change is shown in.
 
-changes --items--> same change, one item --_design_of--> design --> sections
+items --_design_of--> design --> sections
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from typing import TypeAlias
 
 from syncd.core.changes import Change
 from syncd.core.compose import models, other, parameters, prices
-from syncd.core.compose.due import ChangeDue
-from syncd.core.compose.items import Item, items_of
+from syncd.core.compose.items import Item
 from syncd.core.compose.section import Section
-from syncd.core.rules import rank
 
 Design: TypeAlias = Callable[[list[Item]], Iterable[Section]]
 
 
-def sections(due: Iterable[ChangeDue]) -> Iterable[Section]:
-    """What changed, by design, each with the worst first."""
+def sections(items: Iterable[Item]) -> Iterable[Section]:
+    """What changed, by design, in the order of the items."""
     families: dict[Design, list[Item]] = {}
-    for item in sorted(items_of(due), key=lambda item: rank(item.change.severity)):
+    for item in items:
         families.setdefault(_design_of(item.change), []).append(item)
     for design, members in families.items():
         yield from design(members)

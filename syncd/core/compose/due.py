@@ -15,12 +15,13 @@ Edge: TypeAlias = Literal["opened", "closed"]
 
 @dataclass(frozen=True, slots=True)
 class ChangeDue:
-    """A change that a destination is to be told of."""
+    """A change that a destination is to be told of. `mention` is what its route calls people with."""
 
     announcement: int
     key: str
     at: datetime
     change: Change
+    mention: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class ConditionDue:
     """An edge of a condition that a destination is to be told of.
 
     `keys` are those that the condition names and the destination may see; a key's own condition always names it.
+    `closed_at` is None while it lasts.
     """
 
     announcement: int
@@ -39,6 +41,18 @@ class ConditionDue:
     subject: str
     opened_at: datetime
     detail: Mapping[str, Json]
+    closed_at: datetime | None = None
+    mention: str | None = None
 
 
-Due: TypeAlias = ChangeDue | ConditionDue
+@dataclass(frozen=True, slots=True)
+class NoticeDue:
+    """Something syncd says of itself to a destination: `detail` holds what it was told it may say there."""
+
+    announcement: int
+    at: datetime
+    kind: str
+    detail: Mapping[str, Json]
+
+
+Due: TypeAlias = ChangeDue | ConditionDue | NoticeDue

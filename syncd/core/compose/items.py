@@ -30,14 +30,15 @@ Saying: TypeAlias = Callable[[Item], tuple[Span, ...]]
 
 
 def items_of(due: Iterable[ChangeDue]) -> list[Item]:
-    """The same change of several keys is one item."""
+    """The same change of several keys is one item. The worst come first."""
     grouped: dict[str, list[ChangeDue]] = {}
     for one in due:
         grouped.setdefault(one.change.fingerprint, []).append(one)
-    return [
+    items = (
         Item(same[0].change, tuple(dict.fromkeys(one.key for one in same)), min(one.at for one in same))
         for same in grouped.values()
-    ]
+    )
+    return sorted(items, key=lambda item: rank(item.change.severity))
 
 
 def section(kind: str, emoji: str, title: str, items: list[Item], *blocks: Block) -> Section:

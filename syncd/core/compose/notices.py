@@ -1,79 +1,66 @@
-"""How each kind of condition is told: its title and what to do about it."""
+"""What syncd says of itself: a test, the end of a silence, that all is well. A line or two each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from syncd.core.canon import Json
-from syncd.core.message import Span, code, names
-from syncd.core.text import clean, count, shown
+from syncd.core.compose.due import NoticeDue
+from syncd.core.compose.section import Section
+from syncd.core.message import Block, Paragraph, Span, code, names
+from syncd.core.text import clean, count, number
+
+Detail: TypeAlias = Mapping[str, Json]
+# Of a notice's detail: its emoji, its title, and the words below it.
+Words: TypeAlias = Callable[[Detail], tuple[str, str, tuple[Span, ...]]]
+
+_MOST_LASTING: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """How a kind of condition is told: titles for one key and for several, and what to do."""
-
-    design: str
-    emoji: str
-    opened: tuple[str, str]
-    closed: tuple[str, str]
-    remedy: tuple[Span, ...]
+def sections(due: Iterable[NoticeDue]) -> Iterable[Section]:
+    """A section per notice."""
+    for one in due:
+        emoji, title, words = WORDS[one.kind](one.detail)
+        blocks: tuple[Block, ...] = (Paragraph(words),) if words else ()
+        design = one.kind.replace(".", "_")
+        yield Section(design, "informational", emoji, title, blocks, tuple(one.detail.get("keys", ())), one.at)
 
 
-_WORKS: Final = ("Key {keys} works again", "{count} work again: {keys}")
-
-NOTICES: Final[Mapping[str, Notice]] = {
-    "access.rejected": Notice(
-        "key_rejected",
-        "⛔",
-        ("Key {keys} is rejected{status}", "{count} are rejected{status}: {keys}"),
-        _WORKS,
-        (Span("Put a valid key where the configuration reads it, restart syncd, then look at "), code("syncd status")),
-    ),
-    "access.tier-locked": Notice(
-        "tier_locked",
-        "🔒",
-        ("Key {keys} has no API access{status}", "{count} have no API access{status}: {keys}"),
-        ("Key {keys} has API access again", "{count} have API access again: {keys}"),
-        (Span("Move the account to a plan with API access; syncd notices by itself."),),
-    ),
-    "access.forbidden": Notice(
-        "key_forbidden",
-        "⛔",
-        ("Key {keys} is refused{status}", "{count} are refused{status}: {keys}"),
-        _WORKS,
-        (Span("Ask the vendor about the code above; syncd keeps asking by itself."),),
-    ),
-    "vendor.unreachable": Notice(
-        "vendor_unreachable",
-        "🔌",
-        ("The vendor cannot be reached", "The vendor cannot be reached"),
-        ("The vendor answers again", "The vendor answers again"),
-        (Span("Nothing to do unless it lasts: syncd keeps asking. How each key fares: "), code("syncd status")),
-    ),
-}
+def _test(detail: Detail) -> tuple[str, str, tuple[Span, ...]]:
+    by = clean(str(detail.get("author") or ""), 60)
+    words = (Span(f"Sent by {by or 'somebody'} with "), code("syncd alerts test"), Span(". Alerts arrive here."))
+    return "🔔", "A test of syncd's alerts", words
 
 
-def opened_title(kind: str, detail: Mapping[str, Json], keys: Sequence[str]) -> str:
-    """What is the matter, with the status that the vendor answered."""
-    status = f" ({shown(detail['status'], 10)})" if detail.get("status") is not None else ""
-    if kind == "vendor.unreachable" and status:
-        return f"The vendor gives no usable answer{status}"
-    return _title(NOTICES[kind].opened, keys, status)
+def _silence_ended(detail: Detail) -> tuple[str, str, tuple[Span, ...]]:
+    """What was muted, and what of it lasts: nobody was told that it began."""
+    muted = count(int(detail["muted"]), "alert")
+    why = clean(str(detail.get("comment") or ""), 200)
+    by = clean(str(detail.get("author") or ""), 60)
+    words = (
+        Span(f"Set by {by}: {why}. {_lasting(detail.get('open', ()))}What changed meanwhile: "),
+        code(f"syncd changes --since {detail['since']}"),
+    )
+    return "🔈", f"A silence has ended: it muted {muted}", words
 
 
-def closed_title(kind: str, keys: Sequence[str]) -> str:
-    """What is well again."""
-    return _title(NOTICES[kind].closed, keys)
+def _lasting(titles: Sequence[str]) -> str:
+    if not titles:
+        return ""
+    rest = len(titles) - _MOST_LASTING
+    more = f" and {number(rest)} more (syncd status)" if rest > 0 else ""
+    return f"Still so: {'; '.join(clean(title, 120) for title in titles[:_MOST_LASTING])}{more}. "
 
 
-def _title(forms: tuple[str, str], keys: Sequence[str], status: str = "") -> str:
-    form = forms[len(keys) > 1]
-    return clean(form.format(keys=names(keys), count=count(len(keys), "key"), status=status), 300)
+def _summary(detail: Detail) -> tuple[str, str, tuple[Span, ...]]:
+    """Watching 42 models on 3 keys; 5 changes; all polls good."""
+    models, keys = int(detail["models"]), tuple(str(key) for key in detail["keys"])
+    changes, polls, failed = (int(detail[name]) for name in ("changes", "polls", "failed"))
+    worked = "all polls good" if not failed else f"{number(failed)} of {count(polls, 'poll')} without an answer"
+    title = f"Watching {count(models, 'model')} on {count(len(keys), 'key')}; {count(changes, 'change')}; {worked}"
+    since = (Span(f"Since {detail['since']}, for {names(keys)}. "), code("syncd changes"), Span(" shows every change."))
+    return "🗓️", title, since
 
 
-def condition_summary(kind: str, detail: Mapping[str, Json]) -> str:
-    """A condition in one sentence, for logs and tables."""
-    return opened_title(kind, detail, tuple(detail.get("keys", {})) or tuple(detail.get("recovered", ())))
+WORDS: Final[Mapping[str, Words]] = {"test": _test, "silence.ended": _silence_ended, "summary": _summary}

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from syncd.core.canon import is_number
+from syncd.core.changes import Change
 from syncd.core.compose.items import Item, count_slugs, lines, phrase, phrase_of_model, section, slug_of
 from syncd.core.compose.section import Section
 from syncd.core.message import Block, Paragraph, Span
@@ -18,8 +19,7 @@ _DOWN: Final = frozenset({"lowered", "lowered-disjoint", "ceiling-lowered", "flo
 
 def moved(items: list[Item]) -> Iterable[Section]:
     """A line each; the title says which way, and for one model by how much."""
-    moves = {item.change.kind.removeprefix("credits.band.") for item in items}
-    emoji, word = ("📈", "up") if moves <= _UP else ("📉", "down") if moves <= _DOWN else ("💱", "changed")
+    emoji, word = direction(item.change for item in items)
     one = count_slugs(items) == 1
     if one:
         title = f"Price {word}{_by(items) if word != 'changed' else ''}: {slug_of(items[0].change)}"
@@ -31,11 +31,22 @@ def moved(items: list[Item]) -> Iterable[Section]:
     )
 
 
+def direction(changes: Iterable[Change]) -> tuple[str, str]:
+    """Which way they all went: an emoji and a word."""
+    moves = {change.kind.removeprefix("credits.band.") for change in changes}
+    return ("📈", "up") if moves <= _UP else ("📉", "down") if moves <= _DOWN else ("💱", "changed")
+
+
+def most(items: Iterable[Item]) -> Decimal:
+    """By how many percent one of their edges moved at most; 0 where that cannot be said."""
+    edges = [item.change.detail.get(name) for item in items for name in ("min_percent", "max_percent")]
+    return max((abs(Decimal(edge)) for edge in edges if edge is not None and is_number(edge)), default=Decimal(0))
+
+
 def _by(items: list[Item]) -> str:
     """By how much at most, where that can be said."""
-    edges = [item.change.detail.get(name) for item in items for name in ("min_percent", "max_percent")]
-    most = max((abs(Decimal(edge)) for edge in edges if edge is not None and is_number(edge)), default=Decimal(0))
-    return f" {percent(most).lstrip('+')}" if most else ""
+    furthest = most(items)
+    return f" {percent(furthest).lstrip('+')}" if furthest else ""
 
 
 def _reason(items: list[Item], subject: str) -> Iterable[Block]:

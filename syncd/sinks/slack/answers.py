@@ -33,6 +33,8 @@ _NOT_TRIED: Final = (502, 503, 504)
 # Now and then a 429 says nothing of the wait; and a wait of more than an hour is a mistake.
 _USUAL_WAIT: Final = timedelta(seconds=30)
 _LONGEST_WAIT: Final = timedelta(hours=1)
+# Clocks that differ by more than this are no clocks; what is reckoned from them would leave the calendar.
+_MOST_SKEW: Final = timedelta(days=3650)
 
 _CODES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "rate": ("ratelimited", "rate_limited", "message_limit_exceeded"),
@@ -41,7 +43,6 @@ _CODES: Final[Mapping[Kind, tuple[str, ...]]] = {
         "request_timeout",
         "team_added_to_org",
         "org_login_required",
-        "accesslimited",
     ),
     "ambiguous": ("internal_error", "fatal_error"),
     "payload": (
@@ -103,6 +104,7 @@ _CODES: Final[Mapping[Kind, tuple[str, ...]]] = {
         "team_access_not_granted",
         "team_not_found",
         "access_denied",
+        "accesslimited",
         "two_factor_setup_required",
         "enterprise_is_restricted",
         "method_deprecated",
@@ -146,10 +148,44 @@ def meaning(status: int, headers: Mapping[str, str], data: object, now: datetime
         case "payload" | "metadata" | "thread" | "edit":
             return Refused(kind, reason)
         case "channel" | "token":
-            return Unusable(kind, reason)
+            return unusable(kind, reason)
     if kind is None and code and status in _NOT_TRIED:
         return NotSent(reason)
     return Ambiguous(reason)
+
+
+_INVITE: Final = "invite the app: /invite in the channel"
+_LET_POST: Final = "let apps post in the channel, or name another one in the route"
+_OF_TOKENS: Final = "give syncd the token of the installed app, then restart it"
+_OF_WEBHOOK_URLS: Final = "create another webhook and give syncd its address, then restart it"
+
+# What a person can do. Of a code without an entry the documentation tells more than we could.
+_HINTS: Final[Mapping[str, str]] = {
+    "channel_not_found": (
+        "check the channel's name or id; of a private channel the app must be a member, and have the scope groups:read"
+    ),
+    "not_in_channel": _INVITE,
+    "is_archived": "unarchive the channel, or name another one in the route",
+    "channel_is_archived": "unarchive the channel, or name another one in the route",
+    **dict.fromkeys(("restricted_action", "restricted_action_read_only_channel", "action_prohibited"), _LET_POST),
+    "posting_to_general_channel_denied": _LET_POST,
+    "accesslimited": "allow the network of this machine in the workspace's settings",
+    "not_allowed_token_type": "give syncd the bot's token (xoxb-…), then restart it",
+    "missing_scope": "add the scopes of docs/slack.md to the app and install it again",
+    **dict.fromkeys(("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"), _OF_TOKENS),
+    **dict.fromkeys(("no_service", "no_service_id", "no_team", "invalid_token", "team_disabled"), _OF_WEBHOOK_URLS),
+}
+_LOOK_UP: Final = "see docs/slack.md, and what Slack says of this code"
+
+
+def unusable(what: Literal["channel", "token"], reason: str) -> Unusable:
+    """That nothing can be posted, and what a person can do about it."""
+    return Unusable(what, reason, _HINTS.get(reason, _LOOK_UP))
+
+
+def out_of_reach(reason: str) -> Unusable:
+    """That it could not be asked. Nothing says that it is a person who has to mend that."""
+    return Unusable("channel", reason, "wait: it is asked again every few minutes")
 
 
 def of_error(error: Exception) -> NotSent | Ambiguous:
@@ -177,7 +213,7 @@ def of_webhook(status: int, headers: Mapping[str, str], text: str, now: datetime
         case "payload":
             return Refused(kind, code)
         case "channel" | "token":
-            return Unusable(kind, code)
+            return unusable(kind, code)
     return meaning(status, headers, {"error": code}, now)
 
 
@@ -199,6 +235,7 @@ def skew(date: str | None, now: datetime) -> timedelta:
     """How far Slack's clock is ahead of ours, by the ``Date`` of an answer."""
     try:
         at = parsedate_to_datetime(date or "")
-        return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - now
+        ahead = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - now
     except (ValueError, TypeError, IndexError, OverflowError):
         return timedelta(0)
+    return ahead if abs(ahead) <= _MOST_SKEW else timedelta(0)

@@ -48,11 +48,14 @@ _BETWEEN: Final = len(", ")
 EVENT: Final = "syncd_alert"
 
 _SAFE: Final = re.compile(r"[A-Za-z0-9._:/@-]{1,80}")
+_ID: Final = re.compile(r"[SUW][A-Z0-9]{6,20}")
 _CONSTANT: Final = re.compile(r"[A-Za-z][A-Za-z ]{0,39}")
 _NUMERIC: Final = re.compile("(?:[-\u2013\u2212+~≈%0-9.,\u202f ]|\\b(?:to|at least|at most|not stated)\\b)+")
 # Our own titles hold neither.
 _HARMLESS: Final = {ord("<"): "\u2039", ord(">"): "\u203a"}
 _MOST_KEYS: Final = 4
+# Each takes room from what it calls to.
+_MOST_CALLS: Final = 20
 # So much of a name at the end of a cut text gives it away.
 _GIVES_AWAY: Final = 2
 
@@ -127,12 +130,16 @@ def _header(message: Message) -> SlackBlock:
 
 
 def _without_unsafe(text: str, message: Message) -> str:
-    """A title in which names of no safe form are said to be "a model" or "a key"."""
+    """A title in which names of no safe form are said to be "a model" or "a key".
+
+    The longest first, whichever it is: a model may be named like the beginning of a key.
+    """
     text = clean(text, 4 * MOST_TEXT)
-    for names, instead in ((message.names, "a model"), (message.keys, "a key")):
-        for name in sorted({clean(name, 4 * MOST_TEXT) for name in names}, key=len, reverse=True):
-            if name.strip() and not is_safe(name):
-                text = _cut_short(text.replace(name, instead), name, instead)
+    said = {clean(key, 4 * MOST_TEXT): "a key" for key in message.keys}
+    said |= {clean(name, 4 * MOST_TEXT): "a model" for name in message.names}
+    for name in sorted(said, key=len, reverse=True):
+        if name.strip() and not is_safe(name):
+            text = _cut_short(text.replace(name, said[name]), name, said[name])
     return text.translate(_HARMLESS)
 
 
@@ -152,16 +159,16 @@ def _context(message: Message, delivery_id: str) -> SlackBlock:
     severity = f"{EMOJI[message.severity]} {message.severity}"
     at = message.detected
     detected = f"detected <!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{moment(at)}>"
-    parts = [severity, _keys(message.keys), detected, _code(delivery_id, "a delivery")]
+    parts = [severity, *_keys(message.keys), detected, _code(delivery_id, "a delivery")]
     return {"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(parts), "verbatim": True}]}
 
 
-def _keys(keys: Sequence[str]) -> str:
+def _keys(keys: Sequence[str]) -> Iterable[str]:
     if not keys:
-        return "no key"
+        return
     named = ", ".join(_code(key, "a key") for key in keys[:_MOST_KEYS])
     rest = len(keys) - _MOST_KEYS
-    return f"{'key' if len(keys) == 1 else 'keys'} {named}{f' and {number(rest)} more' if rest > 0 else ''}"
+    yield f"{'key' if len(keys) == 1 else 'keys'} {named}{f' and {number(rest)} more' if rest > 0 else ''}"
 
 
 def _code(name: str, otherwise: str) -> str:
@@ -179,6 +186,9 @@ def _rich(message: Message, delivery_id: str, note: str) -> list[SlackBlock]:
     frame = _identified([_header(message), _context(message, delivery_id)], delivery_id)
     an_id = written(_identified([{}], delivery_id)) + _BETWEEN
     body = _Body(MOST_CHARACTERS - written(frame) - MOST_BLOCKS * an_id - _RESERVED)
+    if calls := _calls(message.mentions):
+        body.add({"type": "rich_text_section", "elements": calls})
+    body.shortened |= len(message.mentions) > _MOST_CALLS
     if note:
         body.add(_section((Span(f"({note})", "bold"),)))
     for block in message.blocks[:_MOST_PARTS]:
@@ -186,6 +196,23 @@ def _rich(message: Message, delivery_id: str, note: str) -> list[SlackBlock]:
     if len(message.blocks) > _MOST_PARTS:
         body.shortened = True
     return _identified([_header(message), *body.finished(), _context(message, delivery_id)], delivery_id)
+
+
+def _calls(mentions: Sequence[str]) -> list[Element]:
+    """One after the other, a space between them as where a person writes them."""
+    calls = [element for mention in mentions[:_MOST_CALLS] if (element := _call(mention))]
+    return [part for call in calls for part in ({"type": "text", "text": " "}, call)][1:]
+
+
+def _call(mention: str) -> Element | None:
+    """Whom the configuration names, and nobody else."""
+    if mention in ("@here", "@channel"):
+        return {"type": "broadcast", "range": mention.removeprefix("@")}
+    if not _ID.fullmatch(mention):
+        return None
+    if mention.startswith("S"):
+        return {"type": "usergroup", "usergroup_id": mention}
+    return {"type": "user", "user_id": mention}
 
 
 def _plain(message: Message, delivery_id: str, note: str) -> list[SlackBlock]:

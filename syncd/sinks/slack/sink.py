@@ -1,6 +1,7 @@
 """The calls to Slack. Decides nothing: `render` says what is sent, `answers` what an answer means.
 
-    send    name -> channel (conversations.list, once) ── chat.postMessage | chat.update ──> Attempted
+    locate  conversations.list, all pages ──> the channel's id
+    send    chat.postMessage | chat.update ──> Attempted
     look    auth.test (who we are, Slack's clock) ── conversations.history | conversations.replies, all pages ──> Looked
     probe   auth.test ── conversations.info ──> None or what is wrong
 
@@ -39,12 +40,16 @@ from syncd.core.delivery import (
     Unusable,
 )
 from syncd.core.secret import Secret
-from syncd.sinks import Parcel
+from syncd.sinks import NotReached, Parcel
 from syncd.sinks.post import exchange
 from syncd.sinks.slack import answers, render
 
 Clock: TypeAlias = Callable[[], datetime]
 
+# People should be able to read one before the next comes.
+APART: Final = timedelta(minutes=2)
+# So late a message may show up where it is read.
+_LAG: Final = timedelta(seconds=15)
 # The message may bear a time before that of the attempt: clocks differ, and this is cheap.
 _BEFORE: Final = timedelta(seconds=120)
 _PAGE: Final = 200
@@ -54,11 +59,13 @@ _MOST_PAGES: Final = 100
 # What chat.update has no use for.
 _OF_POSTS_ONLY: Final = ("mrkdwn", "unfurl_links", "unfurl_media")
 
-_ID: Final = re.compile(r"[CGD][A-Z0-9]{6,}")
+_ID: Final = re.compile(r"[CGD][A-Z0-9]{6,30}")
+# Slack's name for a message: its time, and what tells it from others of that second.
+_TS: Final = re.compile(r"[0-9]{1,16}\.[0-9]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
+class Failed:
     """A call that did not succeed, what that means for a post, and Slack's code if it gave one."""
 
     meaning: Attempted
@@ -66,10 +73,11 @@ class _Failed:
 
     @property
     def reason(self) -> str:
+        """Slack's code, or what went wrong on the way."""
         return "" if isinstance(self.meaning, Delivered) else self.meaning.reason
 
     @property
-    def of_reading(self) -> NotSent | RateLimited | Unusable:
+    def of_reading(self) -> NotReached:
         """What it means where nothing was to be posted."""
         match self.meaning:
             case RateLimited() | Unusable() | NotSent():
@@ -78,24 +86,36 @@ class _Failed:
 
 
 class SlackSink:
-    """Posts as a bot. `target` is ``#name`` or a channel's id; a name is looked up once in the life of a process."""
+    """Posts as a bot. `target` is ``#name`` or a channel's id; its id is what the channel is known by afterwards."""
+
+    distance = APART
 
     def __init__(self, token: Secret, api_url: str, clock: Clock, timeout: float = 10) -> None:
         self._client = _Client(token, api_url, timeout)
         self._clock = clock
-        self._channels: dict[str, str] = {}
-        self._resolving = threading.Lock()
+        # Until the call's deadline it may still be posted; then it may show up late in what is read.
+        self.settles = timedelta(seconds=timeout) + _LAG
         self._one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def __repr__(self) -> str:
         return "SlackSink()"
 
+    def locate(self, target: str) -> str | NotReached:
+        """The channel's id."""
+        if _ID.fullmatch(target):
+            return target
+        name = target.removeprefix("#")
+        found = self._listed(name, "public_channel,private_channel")
+        if isinstance(found, Failed) and found.code == "missing_scope":
+            # Without groups:read the public ones can still be read.
+            found = self._listed(name, "public_channel")
+        if isinstance(found, Failed):
+            return found.of_reading
+        return found or answers.unusable("channel", "channel_not_found")
+
     def send(self, parcel: Parcel) -> Attempted:
         """Post, answer in a thread, or change what was posted. One call at a time for each channel."""
-        channel = self._channel(parcel.target)
-        if not isinstance(channel, str):
-            return channel
-        content = {"channel": channel, **render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)}
+        content = {"channel": parcel.channel, **render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)}
         method = "chat.postMessage"
         if parcel.edits is not None:
             method = "chat.update"
@@ -103,49 +123,44 @@ class SlackSink:
             content["ts"] = parcel.edits
         elif parcel.thread is not None:
             content["thread_ts"] = parcel.thread
-        with self._one_at_a_time[channel]:
-            answer = self._call(method, json=content)
-        if isinstance(answer, _Failed):
+        with self._one_at_a_time[parcel.channel]:
+            answer = self.call(method, json=content)
+        if isinstance(answer, Failed):
             return self._of_post(answer.meaning, parcel)
-        ts = answer.data.get("ts")
+        ts = _ts(answer.data)
         # "ok" without the message's name: look for it.
-        return Delivered(ts) if isinstance(ts, str) and ts else Ambiguous("an answer without ts")
+        return Delivered(ts) if ts else Ambiguous("an answer without ts")
 
     def look(self, parcel: Parcel) -> Looked:
         """Read the channel, or the thread, from shortly before the attempt on."""
-        channel = self._channel(parcel.target)
-        if not isinstance(channel, str):
-            return CannotLook(channel.reason)
-        us = self._call("auth.test")
-        if isinstance(us, _Failed):
+        us = self.call("auth.test")
+        if isinstance(us, Failed):
             return CannotLook(us.reason)
-        reading = self._reading(parcel, channel, us.skew)
+        reading = self._reading(parcel, us.skew)
         hits: list[str] = []
         for answer in self._pages(*reading):
-            if isinstance(answer, _Failed):
+            if isinstance(answer, Failed):
                 return self._cannot_look(answer, parcel)
             hits += [ts for message in _list(answer.data, "messages") if (ts := _hit(message, parcel, us.data))]
         return Found(min(hits, key=_age)) if hits else NotFound()
 
     def probe(self, target: str) -> Unusable | None:
         """Whether the token is good and the bot is in the channel. The channel's name is looked up anew."""
-        us = self._call("auth.test")
-        if isinstance(us, _Failed):
+        us = self.call("auth.test")
+        if isinstance(us, Failed):
             return _wrong(us)
-        with self._resolving:
-            self._channels.pop(target, None)
-        channel = self._channel(target)
+        channel = self.locate(target)
         if not isinstance(channel, str):
-            return channel if isinstance(channel, Unusable) else Unusable("channel", channel.reason)
-        info = self._call("conversations.info", params={"channel": channel})
-        if isinstance(info, _Failed):
+            return channel if isinstance(channel, Unusable) else answers.out_of_reach(channel.reason)
+        info = self.call("conversations.info", params={"channel": channel})
+        if isinstance(info, Failed):
             # A token that may post and not read: only a post can tell.
             return None if info.code == "missing_scope" else _wrong(info)
         facts = info.data.get("channel")
         facts = facts if isinstance(facts, dict) else {}
         if facts.get("is_archived") is True:
-            return Unusable("channel", "is_archived")
-        return Unusable("channel", "not_in_channel") if facts.get("is_member") is False else None
+            return answers.unusable("channel", "is_archived")
+        return answers.unusable("channel", "not_in_channel") if facts.get("is_member") is False else None
 
     # --- posting ---------------------------------------------------------------------------------------------------
 
@@ -153,52 +168,28 @@ class SlackSink:
         match meaning:
             case Refused("thread", reason) if parcel.thread is None or parcel.edits is not None:
                 # It was in no thread that it could leave.
-                return Unusable("channel", reason)
+                return answers.unusable("channel", reason)
             case Refused("edit", reason) if parcel.edits is None:
-                return Unusable("channel", reason)
-            case Unusable("channel"):
-                # Perhaps another channel has the name by now.
-                with self._resolving:
-                    self._channels.pop(parcel.target, None)
+                return answers.unusable("channel", reason)
         return meaning
 
-    def _channel(self, target: str) -> str | NotSent | RateLimited | Unusable:
-        if _ID.fullmatch(target):
-            return target
-        with self._resolving:
-            if target not in self._channels:
-                found = self._resolve(target.removeprefix("#"))
-                if not isinstance(found, str):
-                    return found
-                self._channels[target] = found
-            return self._channels[target]
-
-    def _resolve(self, name: str) -> str | NotSent | RateLimited | Unusable:
-        found = self._listed(name, "public_channel,private_channel")
-        if isinstance(found, _Failed) and found.code == "missing_scope":
-            # Without groups:read the public ones can still be read.
-            found = self._listed(name, "public_channel")
-        if isinstance(found, _Failed):
-            return found.of_reading
-        return found or Unusable("channel", "channel_not_found")
-
-    def _listed(self, name: str, types: str) -> str | _Failed:
+    def _listed(self, name: str, types: str) -> str | Failed:
         """The channel's id, or nothing. An archived channel may have the name of one in use."""
         archived = ""
         for answer in self._pages("conversations.list", {"types": types, "limit": _CHANNELS_A_PAGE}):
-            if isinstance(answer, _Failed):
+            if isinstance(answer, Failed):
                 return answer
             for channel in _list(answer.data, "channels"):
-                if isinstance(channel, dict) and channel.get("name") == name and isinstance(channel.get("id"), str):
+                if isinstance(channel, dict) and channel.get("name") == name and (ident := _id(channel)):
                     if channel.get("is_archived") is not True:
-                        return str(channel["id"])
-                    archived = str(channel["id"])
+                        return ident
+                    archived = ident
         return archived
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
-    def _reading(self, parcel: Parcel, channel: str, skew: timedelta) -> tuple[str, dict[str, Any]]:
-        params: dict[str, Any] = {"channel": channel, "include_all_metadata": True, "limit": _PAGE}
+    def _reading(self, parcel: Parcel, skew: timedelta) -> tuple[str, dict[str, Any]]:
+        params: dict[str, Any] = {"channel": parcel.channel, "include_all_metadata": True, "limit": _PAGE}
         if parcel.edits is not None:
             return "conversations.history", {
                 **params,
@@ -211,7 +202,7 @@ class SlackSink:
             return "conversations.replies", {**params, "ts": parcel.thread}
         return "conversations.history", params
 
-    def _cannot_look(self, failed: _Failed, parcel: Parcel) -> Looked:
+    def _cannot_look(self, failed: Failed, parcel: Parcel) -> Looked:
         if failed.code == "missing_scope":
             return CannotEverLook()
         if failed.code == "thread_not_found" and parcel.thread is not None:
@@ -221,14 +212,14 @@ class SlackSink:
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
-    def _pages(self, method: str, params: Mapping[str, Any]) -> Iterator[_Answer | _Failed]:
+    def _pages(self, method: str, params: Mapping[str, Any]) -> Iterator[Answer | Failed]:
         """Every page; a failure is the last one."""
         cursors = [""]
         while len(cursors) <= _MOST_PAGES:
             more = {"cursor": cursors[-1]} if cursors[-1] else {}
-            answer = self._call(method, params={**params, **more})
+            answer = self.call(method, params={**params, **more})
             yield answer
-            if isinstance(answer, _Failed):
+            if isinstance(answer, Failed):
                 return
             following = answer.data.get("response_metadata")
             cursor = following.get("next_cursor") if isinstance(following, dict) else None
@@ -239,34 +230,36 @@ class SlackSink:
             if cursor in cursors:
                 break
             cursors.append(cursor)
-        yield _Failed(NotSent(f"{method} does not come to an end"), "")
+        yield Failed(NotSent(f"{method} does not come to an end"), "")
 
-    def _call(
+    def call(
         self, method: str, *, json: dict[str, Any] | None = None, params: dict[str, Any] | None = None
-    ) -> _Answer | _Failed:
+    ) -> Answer | Failed:
+        """One call of Slack's, once. Raises nothing."""
         try:
             response = self._client.api_call(method, json=json, params=params or {})
             data = response.data if isinstance(response.data, dict) else {}
         except SlackApiError as error:
             answer, now = error.response, self._clock()
             headers = {str(name).lower(): value for name, value in answer.headers.items()}
-            return _Failed(answers.meaning(answer.status_code, headers, answer.data, now), answers.code_of(answer.data))
+            return Failed(answers.meaning(answer.status_code, headers, answer.data, now), answers.code_of(answer.data))
         except Exception as error:  # noqa: BLE001 - a sink raises nothing, and an answer may be anything
-            return _Failed(answers.of_error(error), "")
+            return Failed(answers.of_error(error), "")
         headers = {str(name).lower(): value for name, value in response.headers.items()}
-        return _Answer(data, answers.skew(headers.get("date"), self._clock()))
+        return Answer(data, answers.skew(headers.get("date"), self._clock()), headers)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """A call that succeeded, and how far Slack's clock was ahead of ours."""
+class Answer:
+    """A call that succeeded, and how far Slack's clock was ahead of ours. Names of headers are in lower case."""
 
     data: Mapping[str, Any]
     skew: timedelta
+    headers: Mapping[str, str]
 
 
-def _wrong(failed: _Failed) -> Unusable:
-    return failed.meaning if isinstance(failed.meaning, Unusable) else Unusable("channel", failed.reason)
+def _wrong(failed: Failed) -> Unusable:
+    return failed.meaning if isinstance(failed.meaning, Unusable) else answers.out_of_reach(failed.reason)
 
 
 def _hit(message: object, parcel: Parcel, us: Mapping[str, Any]) -> str:
@@ -274,13 +267,24 @@ def _hit(message: object, parcel: Parcel, us: Mapping[str, Any]) -> str:
     if not isinstance(message, dict) or not render.is_ours(message, parcel.id):
         return ""
     by_us = any(us.get(by) and message.get(at) == us[by] for by, at in (("bot_id", "bot_id"), ("user_id", "user")))
+    return _ts(message) if by_us else ""
+
+
+def _ts(message: Mapping[str, Any]) -> str:
+    """The message's name, if it has one: it is stored, compared and sent again, so nothing else will do."""
     ts = message.get("ts")
-    return ts if by_us and isinstance(ts, str) else ""
+    return ts if isinstance(ts, str) and _TS.fullmatch(ts) else ""
+
+
+def _id(channel: Mapping[str, Any]) -> str:
+    """The channel's id, if it has one: it is stored."""
+    ident = channel.get("id")
+    return ident if isinstance(ident, str) and _ID.fullmatch(ident) else ""
 
 
 def _age(ts: str) -> tuple[int, int]:
     seconds, _, fraction = ts.partition(".")
-    return int(seconds) if seconds.isdigit() else 0, int(fraction) if fraction.isdigit() else 0
+    return int(seconds), int(fraction)
 
 
 def _list(data: Mapping[str, Any], name: str) -> list[object]:

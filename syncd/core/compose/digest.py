@@ -1,0 +1,150 @@
+"""More changes than a message can hold: a table of what changed, the worst of it, and the rest in the thread.
+
+items, the worst first ─┬─ all ─────────────────> a table: what changed, of how many models, the worst
+                        ├─ the first breaking ──> a line each
+                        └─ the rest ────────────> replies of `MOST_LINES` lines; after the last, how many are left
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from syncd.core.changes import Change
+from syncd.core.compose import prices
+from syncd.core.compose.items import Item, count_slugs, differ, keys_of, slug_of
+from syncd.core.compose.section import MOST_LINES, merged
+from syncd.core.message import EMOJI, Block, Bullets, Message, Paragraph, Span, Table, bold, code, names
+from syncd.core.text import clean, count, moment, number, percent
+from syncd.core.wording import phrase
+
+# A digest names so many of the changes that break requests before the thread does.
+MOST_BREAKING: Final = 10
+MOST_REPLIES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What stands in the message itself, and what follows in its thread."""
+
+    blocks: tuple[Block, ...]
+    replies: tuple[Message, ...]
+
+
+def digest(items: Sequence[Item]) -> Digest:
+    """The items (the worst first; never none) as a digest."""
+    breaking = sum(item.change.severity == "breaking" for item in items)
+    first = list(items[: min(breaking, MOST_BREAKING)])
+    parts, left = _parts(items[len(first) :])
+    seen = [item.at for item in items]
+    head = Paragraph(tuple(_sentence(min(seen), max(seen), breaking, thread=bool(parts))))
+    lines = _lines(first, items)
+    more = _and_more(breaking - len(first), "breaking, first in the thread")
+    replies = tuple(_reply(part, number_, len(parts), items) for number_, part in enumerate(parts, 1))
+    return Digest((head, _table(items), *lines, *more), _with_rest(replies, left, min(seen)))
+
+
+def _sentence(first: datetime, last: datetime, breaking: int, *, thread: bool) -> Iterable[Span]:
+    until = "" if moment(first) == moment(last) else f" to {moment(last)}"
+    yield Span(f"Seen {moment(first)}{until}. ")
+    if breaking:
+        yield bold(f"{number(breaking)} can break requests.")
+    if thread:
+        yield Span(" The rest is in the thread.")
+
+
+# --- the table -----------------------------------------------------------------------------------------------------
+
+
+def _table(items: Sequence[Item]) -> Table:
+    families: dict[str, list[Item]] = {}
+    for item in items:
+        families.setdefault(_family(item.change), []).append(item)
+    return Table(("Change", "Models", "Worst"), tuple(_row(name, members) for name, members in families.items()))
+
+
+def _row(name: str, members: list[Item]) -> tuple[str, ...]:
+    worst = max(members, key=lambda item: prices.most([item]))  # the first of them where none is a price
+    if worst.change.slug is None:
+        return (name, "-", names(worst.keys))
+    moved = prices.most([worst])
+    by = f" {percent(moved).lstrip('+')}" if moved else ""
+    return (name, number(count_slugs(members)), f"{slug_of(worst.change)}{by}")
+
+
+_OF_MODELS: Final = {"model.added": "🔓 Unlocked", "model.returned": "🔓 Back", "model.removed": "🗑️ Removed"}
+
+
+def _family(change: Change) -> str:
+    """What kind of news it is, in a word or two."""
+    if change.kind.startswith("credits.band."):
+        emoji, word = prices.direction([change])
+        return f"{emoji} Price {word}"
+    if (name := _OF_MODELS.get(change.kind)) is not None:
+        return name
+    what = "Account" if change.slug is None else "Parameters" if change.kind.startswith("param.") else "Other fields"
+    return f"{EMOJI[change.severity]} {f'Breaking {what.lower()}' if change.severity == 'breaking' else what}"
+
+
+# --- lines ---------------------------------------------------------------------------------------------------------
+
+
+def _lines(items: Sequence[Item], among: Sequence[Item]) -> list[Block]:
+    """A bullet per item, with its keys where they differ among all."""
+    with_keys = differ(among)
+    return [Bullets(tuple(tuple(_line(item, with_keys=with_keys)) for item in items))] if items else []
+
+
+def _line(item: Item, *, with_keys: bool) -> Iterable[Span]:
+    change = item.change
+    yield Span(f"{EMOJI[change.severity]} ")
+    if change.slug is not None and change.kind not in _OF_MODELS:
+        yield code(slug_of(change))
+        yield Span(": ")
+    yield from phrase(change)
+    if with_keys:
+        yield Span(f" · for {names(item.keys)}")
+
+
+def _and_more(rest: int, where: str) -> list[Block]:
+    return [Paragraph((Span(f"and {number(rest)} more {where}"),))] if rest > 0 else []
+
+
+# --- the thread ----------------------------------------------------------------------------------------------------
+
+
+def _parts(items: Sequence[Item]) -> tuple[list[Sequence[Item]], int]:
+    """The items in as many parts as there are replies, and how many find no room."""
+    parts = [items[at : at + MOST_LINES] for at in range(0, len(items), MOST_LINES)]
+    return parts[:MOST_REPLIES], sum(map(len, parts[MOST_REPLIES:]))
+
+
+def _reply(part: Sequence[Item], position: int, of: int, among: Sequence[Item]) -> Message:
+    keys = merged(item.keys for item in part)
+    title = f"{count(len(part), 'change')} for {keys_of(part)} ({position} of {of})"
+    return Message(
+        kind="digest_part",
+        severity=part[0].change.severity,
+        emoji="📦",
+        title=title,
+        summary=title,
+        blocks=tuple(_lines(part, among)),
+        keys=tuple(clean(key, 64) for key in keys),
+        detected=min(item.at for item in part),
+        reference="",
+    )
+
+
+def _with_rest(replies: tuple[Message, ...], left: int, first: datetime) -> tuple[Message, ...]:
+    """The last reply says what found no room."""
+    if not left:
+        return replies
+    # Rounded down, so that the command shows the first of them too.
+    since = first.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    rest = Paragraph((Span(f"and {number(left)} more: "), code(f"syncd changes --since {since}")))
+    *others, last = replies
+    return (*others, msgspec.structs.replace(last, blocks=(*last.blocks, rest)))

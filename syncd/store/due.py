@@ -1,0 +1,178 @@
+"""What is to be told at a destination, as the values that composing a message asks for. Statements only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, or_, select
+
+from syncd.core.canon import Json, decode
+from syncd.core.changes import Change, price_since
+from syncd.core.compose import ChangeDue, ConditionDue, Due, NoticeDue
+from syncd.store import announcements as announced
+from syncd.store.change_rows import change_of
+from syncd.store.destinations import Destination
+from syncd.store.statements import chunks
+from syncd.store.tables import announcements, api_keys, changes, conditions, notices
+
+# Not told because of a silence. That a message was to be brought up to date would have alerted nobody.
+MUTED: Final = and_(
+    announcements.c.state == "silenced",
+    announcements.c.silence_id.is_not(None),
+    or_(announcements.c.edge.is_(None), announcements.c.edge != "changed"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """What the configuration says of who hears what.
+
+    `sees(destination, key)`: whether the destination may read of a key. `mention(route, destination)`: what the route
+    calls people there with. `grouping`: the routes that hold news back only so that it comes together.
+    """
+
+    sees: Callable[[str, str], bool]
+    mention: Callable[[str, str], str | None]
+    grouping: Collection[str]
+
+
+def due(connection: Connection, destination: Destination, now: datetime, audience: Audience) -> list[Due]:
+    """Everything to be told there now, with what only waits for company, in the order in which it came up."""
+    company = announcements.c.route.in_(sorted(audience.grouping))
+    waiting = and_(
+        announcements.c.state == "queued",
+        announcements.c.delivery_id.is_(None),
+        or_(announcements.c.not_before <= now, company),
+        or_(announcements.c.edge.is_(None), announcements.c.edge != "changed"),
+    )
+    return _read(connection, destination, waiting, audience)
+
+
+def told_in(connection: Connection, destination: Destination, delivery: str, audience: Audience) -> list[Due]:
+    """What a delivery told, as it stands now: a condition of it may have changed."""
+    return _read(connection, destination, announcements.c.delivery_id == delivery, audience)
+
+
+def muted(connection: Connection, destination: Destination, silence: int, audience: Audience) -> list[Due]:
+    """What a silence kept from it, as it stands now."""
+    return _read(connection, destination, and_(MUTED, announcements.c.silence_id == silence), audience)
+
+
+def muted_beginnings(connection: Connection, destination: Destination, audience: Audience) -> list[ConditionDue]:
+    """The beginnings that silences kept from it, of conditions that have changed since."""
+    changed = announcements.alias("changed")
+    since = select(changed.c.id).where(
+        changed.c.condition_id == announcements.c.condition_id,
+        changed.c.destination_id == announcements.c.destination_id,
+        changed.c.edge == "changed",
+        changed.c.state == "queued",
+        changed.c.delivery_id.is_(None),
+    )
+    found = _read(connection, destination, and_(MUTED, announcements.c.edge == "opened", since.exists()), audience)
+    return [one for one in found if isinstance(one, ConditionDue)]
+
+
+def revised(connection: Connection, destination: Destination) -> dict[int, int]:
+    """The conditions that have changed since a message there told of them: announcement -> condition."""
+    query = select(announcements.c.id, announcements.c.condition_id).where(
+        announcements.c.destination_id == destination.id,
+        announcements.c.state == "queued",
+        announcements.c.delivery_id.is_(None),
+        announcements.c.edge == "changed",
+    )
+    return {row.id: row.condition_id for row in connection.execute(query.order_by(announcements.c.id))}
+
+
+def _read(
+    connection: Connection, destination: Destination, which: ColumnElement[bool], audience: Audience
+) -> list[Due]:
+    query = select(announcements).where(announcements.c.destination_id == destination.id, which)
+    rows = connection.execute(query.order_by(announcements.c.id).with_for_update()).all()
+    reading = _Reading(connection, destination, audience)
+    found: list[Due] = [
+        *reading.changes([row for row in rows if row.change_id is not None]),
+        *reading.conditions([row for row in rows if row.condition_id is not None]),
+        *reading.notices([row for row in rows if row.notice_id is not None]),
+    ]
+    return sorted(found, key=lambda one: one.announcement)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    connection: Connection
+    destination: Destination
+    audience: Audience
+
+    def changes(self, rows: Sequence[Row[Any]]) -> Iterable[ChangeDue]:
+        wanted = {row.change_id: row for row in rows}
+        for part in chunks(wanted):
+            query = (
+                select(changes, api_keys.c.name.label("key_name"))
+                .join(api_keys, api_keys.c.id == changes.c.key_id)
+                .where(changes.c.id.in_(part))
+            )
+            for row in self.connection.execute(query):
+                told = wanted[row.id]
+                change = self._as_told(row)
+                yield ChangeDue(told.id, row.key_name, row.detected_at, change, self._mention(told))
+
+    def _as_told(self, row: Row[Any]) -> Change:
+        """The change; of a price, from the one this destination was told last."""
+        change = change_of(row)
+        if not change.kind.startswith("credits.band."):
+            return change
+        before = announced.first_untold(self.connection, row.key_id, row.slug, self.destination.spec, row.id)
+        if before is None:
+            return change
+        since = price_since(change, decode(before).value)
+        # Back where it was: the step itself is all there is to tell.
+        return change if since.kind == "credits.band.raw-changed" else since
+
+    def conditions(self, rows: Sequence[Row[Any]]) -> Iterable[ConditionDue]:
+        stored = self._stored(conditions, {row.condition_id for row in rows})
+        for row in rows:
+            one = stored[row.condition_id]
+            detail = json.loads(one.detail)
+            yield ConditionDue(
+                announcement=row.id,
+                condition=one.id,
+                keys=tuple(_named(one.subject, detail, lambda key: self.audience.sees(self.destination.spec, key))),
+                at=one.closed_at if row.edge == "closed" and one.closed_at is not None else one.opened_at,
+                kind=one.kind,
+                edge=row.edge,
+                subject=one.subject,
+                opened_at=one.opened_at,
+                detail=detail,
+                closed_at=one.closed_at,
+                mention=self._mention(row),
+            )
+
+    def notices(self, rows: Sequence[Row[Any]]) -> Iterable[NoticeDue]:
+        stored = self._stored(notices, {row.notice_id for row in rows})
+        for row in rows:
+            one = stored[row.notice_id]
+            yield NoticeDue(row.id, one.created_at, one.kind, json.loads(one.detail))
+
+    def _stored(self, table: Table, ids: Iterable[int]) -> dict[int, Row[Any]]:
+        found: dict[int, Row[Any]] = {}
+        for part in chunks(ids):
+            found.update({row.id: row for row in self.connection.execute(select(table).where(table.c.id.in_(part)))})
+        return found
+
+    def _mention(self, row: Row[Any]) -> str | None:
+        return self.audience.mention(row.route, self.destination.spec)
+
+
+def _named(subject: str, detail: Mapping[str, Json], visible: Callable[[str], bool]) -> Iterable[str]:
+    """The keys to name: of a condition that keys share, those the destination may read of.
+
+    A key's own condition names its key. It was routed there with it, whatever the configuration says by now.
+    """
+    kind, _, name = subject.partition(":")
+    if kind == "key":
+        return (name,)
+    return filter(visible, dict.fromkeys([*detail.get("keys", {}), *detail.get("recovered", [])]))

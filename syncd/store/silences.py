@@ -1,0 +1,158 @@
+"""Silences as rows, and what they have muted. Statements only; decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, String, cast, func, select, update
+
+from syncd.core.compose import ConditionDue, Due
+from syncd.core.silence import ENDED, Silence, matchers, silence_of
+from syncd.store import due
+from syncd.store.destinations import Destination
+from syncd.store.due import MUTED, Audience
+from syncd.store.queries import Rows, cell
+from syncd.store.statements import chunks, inserted
+from syncd.store.tables import announcements, api_keys, destinations, notices, silences
+
+
+class Silences:
+    """The silences, within a transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # --- for those who set them ---
+
+    def add(self, silence: Silence, now: datetime) -> int:
+        """Write down a new one, whatever its `id`; the id it has from now on."""
+        row = {
+            "matchers": json.dumps(matchers(silence)),
+            "created_at": now,
+            "until": silence.until,
+            "author": silence.author,
+            "comment": silence.comment,
+        }
+        return inserted(self._connection, silences, row)
+
+    def find(self, silence: int) -> Silence | None:
+        """The one with this id."""
+        row = self._connection.execute(select(silences).where(silences.c.id == silence)).one_or_none()
+        return None if row is None else _silence(row)
+
+    def expire(self, silence: int, now: datetime) -> bool:
+        """End it now; False if it had ended."""
+        lasting = update(silences).where(silences.c.id == silence, silences.c.until > now)
+        return self._connection.execute(lasting.values(until=now)).rowcount == 1
+
+    # --- for the outbox ---
+
+    def active(self, now: datetime) -> list[Silence]:
+        """Those that have not ended."""
+        query = select(silences).where(silences.c.until > now).order_by(silences.c.id)
+        return [_silence(row) for row in self._connection.execute(query)]
+
+    def mute(self, muted: Mapping[int, int]) -> None:
+        """These announcements are not told: announcement -> silence."""
+        by_silence: dict[int, list[int]] = {}
+        for announcement, silence in muted.items():
+            by_silence.setdefault(silence, []).append(announcement)
+        for silence, ones in by_silence.items():
+            for part in chunks(ones):
+                queued = update(announcements).where(announcements.c.id.in_(part), announcements.c.state == "queued")
+                self._connection.execute(queued.values(state="silenced", silence_id=silence))
+
+    def beginnings(self, destination: Destination, audience: Audience) -> list[tuple[ConditionDue, Silence]]:
+        """The beginnings that were muted there, of conditions that have changed since, with what muted each."""
+        found = {one.announcement: one for one in due.muted_beginnings(self._connection, destination, audience)}
+        by: list[tuple[ConditionDue, Silence]] = []
+        for part in chunks(found):
+            query = select(silences, announcements.c.id.label("announcement")).join(
+                announcements, announcements.c.silence_id == silences.c.id
+            )
+            rows = self._connection.execute(query.where(announcements.c.id.in_(part)))
+            by += [(found[row.announcement], _silence(row)) for row in rows]
+        return by
+
+    def unmute(self, destination: Destination, beginning: ConditionDue, now: datetime) -> None:
+        """It is to be told after all, with all that has changed since."""
+        told = update(announcements).where(announcements.c.id == beginning.announcement)
+        self._connection.execute(told.values(state="queued", silence_id=None, not_before=now))
+        changed = update(announcements).where(
+            announcements.c.condition_id == beginning.condition,
+            announcements.c.destination_id == destination.id,
+            announcements.c.edge == "changed",
+        )
+        self._connection.execute(changed.values(state="dropped"))
+
+    def mute_rest(self, destination: Destination) -> None:
+        """What follows the beginning of a condition is not told where the beginning was muted."""
+        opening = announcements.alias("opening")
+        by = (
+            select(opening.c.silence_id)
+            .where(
+                opening.c.condition_id == announcements.c.condition_id,
+                opening.c.destination_id == announcements.c.destination_id,
+                opening.c.edge == "opened",
+                opening.c.state == "silenced",
+            )
+            .scalar_subquery()
+        )
+        rest = update(announcements).where(
+            announcements.c.destination_id == destination.id,
+            announcements.c.state == "queued",
+            announcements.c.delivery_id.is_(None),
+            announcements.c.edge.in_(("closed", "changed")),
+            by.is_not(None),
+        )
+        self._connection.execute(rest.values(state="silenced", silence_id=by))
+
+    def ended(self, now: datetime) -> list[tuple[Silence, Destination]]:
+        """Those that have ended, with each destination where one has muted something and that was not told so."""
+        where = select(announcements.c.silence_id, announcements.c.destination_id).where(MUTED).distinct().subquery()
+        subject = cast(silences.c.id, String) + "|" + destinations.c.spec
+        told = select(notices.c.id).where(notices.c.kind == ENDED, notices.c.subject == subject)
+        query = (
+            select(silences, destinations.c.id.label("destination"), destinations.c.spec)
+            .join(where, where.c.silence_id == silences.c.id)
+            .join(destinations, destinations.c.id == where.c.destination_id)
+            .where(silences.c.until <= now, ~told.exists())
+            .order_by(silences.c.id, destinations.c.id)
+        )
+        rows = self._connection.execute(query).all()
+        return [(_silence(row), Destination(row.destination, row.spec)) for row in rows]
+
+    def muted(self, silence: Silence, destination: Destination, audience: Audience) -> list[Due]:
+        """What it kept from a destination."""
+        return due.muted(self._connection, destination, silence.id, audience)
+
+
+def _silence(row: Row[Any]) -> Silence:
+    return silence_of(json.loads(row.matchers), silence=row.id, until=row.until, author=row.author, comment=row.comment)
+
+
+# --- questions -----------------------------------------------------------------------------------------------------
+
+
+def listed(connection: Connection, active_at: datetime | None) -> Rows:
+    """Every silence, or those only that are active at a time, each with how much it has muted."""
+    muted = (
+        select(func.count()).where(MUTED, announcements.c.silence_id == silences.c.id).scalar_subquery().label("muted")
+    )
+    shown = [silences.c[name] for name in ("id", "matchers", "until", "author", "comment")]
+    query = select(*shown, muted).order_by(silences.c.id)
+    result = connection.execute(query if active_at is None else query.where(silences.c.until > active_at))
+    return Rows(tuple(result.keys()), [tuple(map(cell, row)) for row in result])
+
+
+def known_keys(connection: Connection) -> list[str]:
+    """The names of the keys that are watched."""
+    return list(connection.scalars(select(api_keys.c.name).where(api_keys.c.retired_at.is_(None))))
+
+
+def known_destinations(connection: Connection) -> list[str]:
+    """Where anything was ever to be told."""
+    return list(connection.scalars(select(destinations.c.spec)))
