@@ -56,7 +56,7 @@ lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 	mv requirements.lock.new requirements.lock
 
 clean: ## remove what can be made again, the environment included
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis requirements.lock.new
+	rm -rf $(VENV) .node dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis requirements.lock.new
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment, made again when what goes into it changed. An environment that no longer runs (its Python was

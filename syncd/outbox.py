@@ -88,8 +88,12 @@ class Outbox:
     chance: random.Random = field(default_factory=random.Random)
 
     def recover(self) -> int:
-        """At start, before the first step: mark what a dead process was sending. Returns how many deliveries."""
+        """At start, before the first step: mark what a dead process was sending. Returns how many deliveries.
+
+        What is out of order is asked anew: who starts syncd has often just mended it.
+        """
         with self.store.outbox() as tx:
+            tx.revive(self.clock())
             return tx.recover(self._can_be_found, self.clock())
 
     def hurry(self) -> None:

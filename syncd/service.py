@@ -271,6 +271,8 @@ class Service:
         """
         now = self.clock()
         with self._lock:
+            if self._stopping:
+                return
             self._pulled[target.facts.name] = now  # those that it pulls need not pull it in turn
         for other in self.targets:
             if other.facts.base_url == target.facts.base_url and self._may_pull(other.facts.name, now):
@@ -279,7 +281,8 @@ class Service:
     def _may_pull(self, name: str, now: datetime) -> bool:
         with self._lock:
             last = self._pulled.get(name)
-            if last is not None and now - last < self.intervals[name]:
+            # One in the future is a clock that was set back.
+            if last is not None and abs(now - last) < self.intervals[name]:
                 return False
             self._pulled[name] = now
             return True

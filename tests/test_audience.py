@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from syncd.core.delivery import Attempted, CannotEverLook, Delivered, Looked, Unusable
 from syncd.core.message import as_text
-from syncd.core.routing import Route, sees
+from syncd.core.routing import KeyFacts, Route, sees
 from syncd.core.slots import Slots
 from syncd.outbox import Outbox
 from syncd.sinks import Parcel
@@ -208,8 +208,6 @@ def test_a_destination_is_told_the_same_without_the_keys_it_may_not_see(
 
 
 def may_see(routes: Sequence[Route], key: str, labels: Mapping[str, str]) -> bool:
-    from syncd.core.routing import KeyFacts
-
     return any(sees(route, KeyFacts(key, key, "", labels)) for route in routes)
 
 

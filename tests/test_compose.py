@@ -457,7 +457,7 @@ def test_a_locked_tier():
 def test_a_key_is_refused():
     lines = text([condition("access.forbidden", status=403)]).splitlines()
     assert lines[0] == "⛔ Key prod is refused (403)"
-    assert lines[2] == "   Ask the vendor about the code above; syncd keeps asking by itself."
+    assert lines[2] == "   Ask the vendor why; syncd keeps asking by itself."
 
 
 def test_the_vendor_cannot_be_reached():

@@ -444,6 +444,17 @@ def test_a_key_is_brought_forward_once_in_its_interval(migrated_url, vendor, sin
         assert polls(vendor, "one", "two", "three") == [5, 4, 3]
 
 
+def test_a_clock_set_back_does_not_keep_keys_from_being_brought_forward(migrated_url, vendor, sink):
+    config = configured(migrated_url, vendor, "one", "two", interval=DAY)
+    with made(config, sink) as app, running(app) as service:
+        at_rest(service)
+        for clock, expected in ((utc_now, [2, 2]), (lambda: utc_now() - 30 * DAY, [3, 3])):
+            service.clock = clock
+            unlock(vendor, "one")
+            poll_out_of_turn(service, "one")
+            assert polls(vendor, "one", "two") == expected
+
+
 def test_news_of_one_vendor_has_no_key_of_another_asked(migrated_url, vendor, sink):
     with SimulatedVendor() as elsewhere:
         config = configured(migrated_url, vendor, "one", "two", interval=DAY, one="shared", abroad="shared")
@@ -550,6 +561,32 @@ def test_stopping_takes_no_longer_than_the_grace(migrated_url, vendor, sink):
         assert results == [False]
         gate.open.set()
         until(lambda: service._under_way == 0)
+
+
+def test_news_after_the_grace_has_nobody_asked(migrated_url, vendor, sink, caplog):
+    config = configured(migrated_url, vendor, "one", "two", interval=DAY)
+    with made(config, sink) as app:
+        know_first_sight(app, sink)
+        unlock(vendor, "one")
+        gate, account = Gate(), vendor.keys["secret of one"]
+
+        def answer(seen: RequestSeen) -> Reply:
+            gate(seen)
+            return Reply.json(listing(account))
+
+        account.answer = answer
+        service = app.service()
+        service.grace = 0.1
+        thread = threading.Thread(target=service.run, args=[{}])
+        thread.start()
+        until(lambda: gate.inside == 1)
+        service.stop()
+        thread.join(5)
+        gate.open.set()
+        until(lambda: service._under_way == 0)
+        until(lambda: not _under_way(service))
+        assert rows(app, "SELECT kind FROM change_log WHERE state = 'announced'") == [{"kind": "model.added"}]
+    assert caplog.messages == []  # APScheduler says here what it caught
 
 
 def test_stopping_at_once_does_nothing(migrated_url, vendor, sink):

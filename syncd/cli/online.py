@@ -81,7 +81,8 @@ def slack(config: Config) -> list[bool]:
     sink = SlackSink(config.slack.token, config.slack.api_url, utc_now)
     found = []
     for target, fact in Trial(sink, utc_now, lambda: delivery_id(utc_now()), time.sleep).run(targets):
-        typer.echo(f"{f'slack:{target}' if target else 'slack':<{width}}  {_line(fact)}")
+        where = f"slack:{target}" if target else "slack"
+        typer.echo(f"{where:<{width}}  {_line(fact)}")
         found.append(fact.seen or not fact.needed)
     return found
 
@@ -101,7 +102,8 @@ def webhooks(config: Config) -> list[bool]:
     """Say that they were not tried."""
     for scheme, target in _destinations(config):
         if scheme == "webhook":
-            typer.echo(f"{f'webhook:{target}':<{_MARGIN}}  not tested: it can only be posted to; `syncd alerts test` does")
+            where = f"webhook:{target}"
+            typer.echo(f"{where:<{_MARGIN}}  not tested: it can only be posted to; `syncd alerts test` does")
     return []
 
 

@@ -39,10 +39,11 @@ class Bullets(msgspec.Struct, frozen=True, tag="bullets"):
 
 
 class Table(msgspec.Struct, frozen=True, tag="table"):
-    """Rows of plain cells under a header."""
+    """Rows of plain cells under a header. `named` is the column that holds slugs, to be taken literally."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    named: int = 0
 
 
 class Code(msgspec.Struct, frozen=True, tag="code"):

@@ -127,6 +127,14 @@ class OutboxTransaction:
             self._connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**doubtful))
         return len(orphans)
 
+    def revive(self, now: datetime) -> None:
+        """Destinations that are out of order are asked now whether they still are: a person may have mended them."""
+        broken = destinations.c.broken_since.is_not(None)
+        self._connection.execute(update(destinations).where(broken).values(frozen_until=None))
+        theirs = deliveries.c.destination_id.in_(select(destinations.c.id).where(broken))
+        waiting = update(deliveries).where(theirs, deliveries.c.state == "retry")
+        self._connection.execute(waiting.values(retry_at=now))
+
     def hurry(self, now: datetime) -> None:
         """Every delivery that waits for another try is due now."""
         later = update(deliveries).where(deliveries.c.state == "retry", deliveries.c.retry_at > now)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import CompoundSelect, Connection, Select, func, select, union
+from sqlalchemy import CompoundSelect, Connection, Select, func, join, select, union
 
 from syncd.core.summary import Counts, Run
 from syncd.store.statements import chunks
@@ -77,10 +77,11 @@ def _runs_across(keys: Sequence[int], since: datetime) -> Select[Any]:
         .where(earlier.c.key_id == api_keys.c.id, earlier.c.started_at < since)
         .order_by(earlier.c.started_at.desc())
         .limit(1)
+        .correlate(api_keys)
         .scalar_subquery()
     )
     return (
         select(_GOOD, polls.c.started_at.label("first"), polls.c.last_at.label("last"), polls.c.count.label("polls"))
-        .join(api_keys, polls.c.id == last)
+        .select_from(join(api_keys, polls, polls.c.id == last))
         .where(api_keys.c.id.in_(keys), polls.c.last_at >= since)
     )

@@ -66,9 +66,9 @@ def _over(ones: Sequence[ConditionDue], title: str, keys: tuple[str, ...]) -> Se
     retired = all(one.detail.get("retired") and not one.detail.get("recovered") for one in ones)
     word = "No longer watched" if retired else "Over"
     text = f"From {moment(since)} to {moment(until)}, for {duration(until - since)}."
-    blocks = (Paragraph((bold(f"{word}. "), Span(text))), *_known(ones))
+    blocks = (Paragraph((Span(text),)), *_known(ones))
     at = min(one.at for one in ones)
-    return Section(STATES[first.kind].design, CONDITIONS[first.kind], "✅", f"{word}: {title}", blocks, keys, at)
+    return Section(STATES[first.kind].design, "informational", "✅", f"{word}: {title}", blocks, keys, at)
 
 
 def _closed(ones: Sequence[ConditionDue]) -> Section:
@@ -114,7 +114,8 @@ def _facts_of_destination(detail: Mapping[str, Json]) -> Iterable[tuple[Span, ..
     if detail.get("what"):
         yield (Span("It answers "), code(clean(str(detail["what"]), 80)))
     if detail.get("hint"):
-        yield (Span(clean(str(detail["hint"]), 300)),)
+        hint = clean(str(detail["hint"]), 300)
+        yield (Span(hint[:1].upper() + hint[1:]),)
 
 
 def _facts_in_a_line(one: ConditionDue) -> Iterable[tuple[Span, ...]]:

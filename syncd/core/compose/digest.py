@@ -18,7 +18,7 @@ from syncd.core.changes import Change
 from syncd.core.compose import prices
 from syncd.core.compose.items import Item, count_slugs, differ, keys_of, slug_of
 from syncd.core.compose.section import MOST_LINES, merged
-from syncd.core.message import EMOJI, Block, Bullets, Message, Paragraph, Span, Table, bold, code, names
+from syncd.core.message import EMOJI, Block, Bullets, Message, Paragraph, Span, Table, bold, code, flat, names
 from syncd.core.text import clean, count, moment, number, percent
 from syncd.core.wording import phrase
 
@@ -44,7 +44,7 @@ def digest(items: Sequence[Item]) -> Digest:
     head = Paragraph(tuple(_sentence(min(seen), max(seen), breaking, thread=bool(parts))))
     lines = _lines(first, items)
     more = _and_more(breaking - len(first), "breaking, first in the thread")
-    replies = tuple(_reply(part, number_, len(parts), items) for number_, part in enumerate(parts, 1))
+    replies = tuple(_reply(part, position, len(parts)) for position, part in enumerate(parts, 1))
     return Digest((head, _table(items), *lines, *more), _with_rest(replies, left, min(seen)))
 
 
@@ -64,7 +64,9 @@ def _table(items: Sequence[Item]) -> Table:
     families: dict[str, list[Item]] = {}
     for item in items:
         families.setdefault(_family(item.change), []).append(item)
-    return Table(("Change", "Models", "Worst"), tuple(_row(name, members) for name, members in families.items()))
+    return Table(
+        ("Change", "Models", "Worst"), tuple(_row(name, members) for name, members in families.items()), named=2
+    )
 
 
 def _row(name: str, members: list[Item]) -> tuple[str, ...]:
@@ -96,18 +98,24 @@ def _family(change: Change) -> str:
 def _lines(items: Sequence[Item], among: Sequence[Item]) -> list[Block]:
     """A bullet per item, with its keys where they differ among all."""
     with_keys = differ(among)
-    return [Bullets(tuple(tuple(_line(item, with_keys=with_keys)) for item in items))] if items else []
+    return [Bullets(tuple(_line(item, with_keys=with_keys) for item in items))] if items else []
 
 
-def _line(item: Item, *, with_keys: bool) -> Iterable[Span]:
+_WORDS: Final = {"model.added": "unlocked", "model.returned": "back", "model.removed": "removed"}
+# Slack takes only so much: as many lines as a part has must fit, however long the slugs are.
+_MOST_IN_A_LINE: Final = 120
+_LEAST_WORDS: Final = 24
+
+
+def _line(item: Item, *, with_keys: bool) -> tuple[Span, ...]:
+    """In as few pieces as can be, each of which costs room."""
     change = item.change
-    yield Span(f"{EMOJI[change.severity]} ")
-    if change.slug is not None and change.kind not in _OF_MODELS:
-        yield code(slug_of(change))
-        yield Span(": ")
-    yield from phrase(change)
-    if with_keys:
-        yield Span(f" · for {names(item.keys)}")
+    slug = "" if change.slug is None else slug_of(change)
+    keys = f" · for {names(item.keys)}" if with_keys else ""
+    room = max(_LEAST_WORDS, _MOST_IN_A_LINE - len(slug) - len(keys))
+    words = clean(_WORDS.get(change.kind) or flat(phrase(change)), room) + keys
+    mark = f"{EMOJI[change.severity]} "
+    return (Span(mark), code(slug), Span(f" {words}")) if slug else (Span(f"{mark}{words}"),)
 
 
 def _and_more(rest: int, where: str) -> list[Block]:
@@ -123,16 +131,16 @@ def _parts(items: Sequence[Item]) -> tuple[list[Sequence[Item]], int]:
     return parts[:MOST_REPLIES], sum(map(len, parts[MOST_REPLIES:]))
 
 
-def _reply(part: Sequence[Item], position: int, of: int, among: Sequence[Item]) -> Message:
+def _reply(part: Sequence[Item], position: int, of: int) -> Message:
     keys = merged(item.keys for item in part)
-    title = f"{count(len(part), 'change')} for {keys_of(part)} ({position} of {of})"
+    title = f"{count(len(part), 'change')} for {keys_of(part)}{f' ({position} of {of})' if of > 1 else ''}"
     return Message(
         kind="digest_part",
         severity=part[0].change.severity,
         emoji="📦",
         title=title,
         summary=title,
-        blocks=tuple(_lines(part, among)),
+        blocks=tuple(_lines(part, part)),
         keys=tuple(clean(key, 64) for key in keys),
         detected=min(item.at for item in part),
         reference="",

@@ -46,7 +46,7 @@ STATES: Final[Mapping[str, State]] = {
         "⛔",
         ("Key {keys} is refused{status}", "{count} are refused{status}: {keys}"),
         _WORKS,
-        (Span("Ask the vendor about the code above; syncd keeps asking by itself."),),
+        (Span("Ask the vendor why; syncd keeps asking by itself."),),
     ),
     "vendor.unreachable": State(
         "vendor_unreachable",

@@ -258,7 +258,7 @@ def _write_table(table: Table, body: _Body) -> None:
     settings[0] = {"align": "left", "is_wrapped": True}
     body.add_table([_heading_cell(text) for text in table.header[:columns]], settings)
     for row in rows[:MOST_ROWS]:
-        body.add_row([_cell(text, "plain" if n else "code") for n, text in enumerate(row)])
+        body.add_row([_cell(text, "code" if n == table.named else "plain") for n, text in enumerate(row)])
     body.shortened |= len(rows) > MOST_ROWS or len(table.header) > columns
 
 
