@@ -275,6 +275,7 @@ def test_what_comes_soon_after_is_told_with_it(migrated_url: str, slack: FakeSla
 @pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 def test_nothing_is_found_that_is_not_ours(migrated_url: str, slack: FakeSlack):
     """Somebody else's message with our id in it is not taken for ours."""
+    assert isinstance(slack.clock, Clock)
     with watching(migrated_url, slack.clock, routes=[ROUTE]) as watch:
         watch.answer("prod", listing(A))
         slack.faults["chat.postMessage"] = [fake_slack.drop_before()]

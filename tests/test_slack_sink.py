@@ -135,6 +135,7 @@ def test_what_is_in_no_thread_and_no_edit_cannot_leave_it(slack, sink, parcel, c
             (fake_slack.answer({"ok": True, **ts}, commits=True), Ambiguous("an answer without ts"), 1)
             for ts in ({}, {"ts": 1.5}, {"ts": ""}, {"ts": "\u00b2.\u0663"}, {"ts": "1" * 10_000}, {"ts": "1.2\n"})
         ),
+        (fake_slack.answer({"ok": "yes", "ts": "1.000001"}, commits=True), Ambiguous("an answer without ok"), 1),
         (fake_slack.cut_off(commits=True), Ambiguous("IncompleteRead"), 1),
         (fake_slack.raw(b"SSH-2.0-OpenSSH_9.6\r\n", commits=True), Ambiguous("BadStatusLine"), 1),
         (fake_slack.raw(b"", commits=True), Ambiguous("RemoteDisconnected"), 1),
@@ -343,6 +344,12 @@ def test_a_failed_look_up_says_what_it_means_and_that_nothing_was_sent(slack, si
     assert sink.locate("#last") == meant
 
 
+@pytest.mark.parametrize("answer", [{}, {"channels": None}, {"channels": {}}])
+def test_a_list_without_channels_does_not_say_that_there_are_none(slack, sink, answer):
+    slack.faults["conversations.list"] = [fake_slack.answer({"ok": True, **answer})]
+    assert sink.locate("#alerts") == NotSent("conversations.list without channels")
+
+
 def test_a_limited_look_up_says_until_when(slack, sink, clock):
     slack.faults["conversations.list"] = [fake_slack.rate_limited("7")]
     assert sink.locate("#alerts") == RateLimited(clock() + timedelta(seconds=7), "ratelimited")
@@ -440,6 +447,21 @@ def test_a_message_whose_name_is_none_is_not_the_one(sink, parcel, slack, ts):
     ours = {**render.payload(MESSAGE, "dlv_1"), "bot_id": slack.bot_id, "ts": ts}
     slack.faults["conversations.history"] = [fake_slack.answer({"ok": True, "messages": [ours, None, 7, {}]})]
     assert sink.look(parcel) == NotFound()
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "reason"),
+    [
+        ("conversations.history", {}, "conversations.history without messages"),
+        ("conversations.history", {"messages": {}}, "conversations.history without messages"),
+        ("auth.test", {}, "auth.test names nobody"),
+        ("auth.test", {"bot_id": "", "user_id": None}, "auth.test names nobody"),
+    ],
+)
+def test_an_answer_that_tells_nothing_is_no_reason_to_send_again(sink, parcel, slack, *, method, answer, reason):
+    sink.send(parcel)
+    slack.faults[method] = [fake_slack.answer({"ok": True, **answer})]
+    assert sink.look(parcel) == CannotLook(reason)
 
 
 def test_what_others_post_is_not_ours(sink, parcel, slack):

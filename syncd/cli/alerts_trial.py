@@ -175,8 +175,6 @@ def _said(one: Trial, post: _Post) -> str:
 
 def _why(one: Trial, post: _Post) -> str:
     """What went wrong, and what to do."""
-    if one.state == "silenced":
-        return "a silence mutes it; `syncd silence list` shows which"
     if one.delivery_state == "dead":
         return f"{clean(one.error or '?', 200)}; `syncd alerts show {one.delivery}` tells more"
     if one.broken:

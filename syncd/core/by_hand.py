@@ -132,7 +132,9 @@ def _revive(one: Handled, now: datetime) -> Requeue | SendAgain | No:
         return No(f"{one.id} was queued anew already", "`syncd alerts list` shows what waits")
     if one.op == "update" or one.parent is None:
         # Of an edit: a later one has taken over what it told, and an older text must not overwrite a newer one.
-        return No(f"{one.id} has nothing left to tell", "what it was about has been told since, or is about to be")
+        return No(
+            f"{one.id} has nothing left to tell", "what it was about is told elsewhere; `syncd alerts drop` settles it"
+        )
     if one.busy is not None:
         return No(
             f"{one.id} must wait: {one.busy} is on its way to {one.destination}", "retry it once that has settled"

@@ -85,4 +85,4 @@ def _since(run: Run, since: datetime) -> int:
         return run.polls
     if run.last < since:
         return 0
-    return 1 + round((run.polls - 1) * ((run.last - since) / (run.last - run.first)))
+    return 1 + (run.polls - 1) * (run.last - since) // (run.last - run.first)

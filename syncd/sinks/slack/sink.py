@@ -136,12 +136,15 @@ class SlackSink:
         us = self.call("auth.test")
         if isinstance(us, Failed):
             return CannotLook(us.reason)
-        reading = self._reading(parcel, us.skew)
+        if not (us.data.get("bot_id") or us.data.get("user_id")):
+            # Then nothing there would be ours, and all of it would be sent again.
+            return CannotLook("auth.test names nobody")
+        method, params = self._reading(parcel, us.skew)
         hits: list[str] = []
-        for answer in self._pages(*reading):
-            if isinstance(answer, Failed):
-                return self._cannot_look(answer, parcel)
-            hits += [ts for message in _list(answer.data, "messages") if (ts := _hit(message, parcel, us.data))]
+        for messages in self._pages(method, params, "messages"):
+            if isinstance(messages, Failed):
+                return self._cannot_look(messages, parcel)
+            hits += [ts for message in messages if (ts := _hit(message, parcel, us.data))]
         return Found(min(hits, key=_age)) if hits else NotFound()
 
     def probe(self, target: str) -> Unusable | None:
@@ -176,10 +179,10 @@ class SlackSink:
     def _listed(self, name: str, types: str) -> str | Failed:
         """The channel's id, or nothing. An archived channel may have the name of one in use."""
         archived = ""
-        for answer in self._pages("conversations.list", {"types": types, "limit": _CHANNELS_A_PAGE}):
-            if isinstance(answer, Failed):
-                return answer
-            for channel in _list(answer.data, "channels"):
+        for channels in self._pages("conversations.list", {"types": types, "limit": _CHANNELS_A_PAGE}, "channels"):
+            if isinstance(channels, Failed):
+                return channels
+            for channel in channels:
                 if isinstance(channel, dict) and channel.get("name") == name and (ident := _id(channel)):
                     if channel.get("is_archived") is not True:
                         return ident
@@ -212,15 +215,20 @@ class SlackSink:
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
-    def _pages(self, method: str, params: Mapping[str, Any]) -> Iterator[Answer | Failed]:
-        """Every page; a failure is the last one."""
+    def _pages(self, method: str, params: Mapping[str, Any], name: str) -> Iterator[list[object] | Failed]:
+        """What stands under that name on every page; a failure is the last one, and a page without it is one."""
         cursors = [""]
         while len(cursors) <= _MOST_PAGES:
             more = {"cursor": cursors[-1]} if cursors[-1] else {}
             answer = self.call(method, params={**params, **more})
-            yield answer
             if isinstance(answer, Failed):
+                yield answer
                 return
+            listed = answer.data.get(name)
+            if not isinstance(listed, list):
+                yield Failed(NotSent(f"{method} without {name}"), "")
+                return
+            yield listed
             following = answer.data.get("response_metadata")
             cursor = following.get("next_cursor") if isinstance(following, dict) else None
             if not isinstance(cursor, str) or not cursor:
@@ -245,6 +253,8 @@ class SlackSink:
             return Failed(answers.meaning(answer.status_code, headers, answer.data, now), answers.code_of(answer.data))
         except Exception as error:  # noqa: BLE001 - a sink raises nothing, and an answer may be anything
             return Failed(answers.of_error(error), "")
+        if data.get("ok") is not True:  # to slack_sdk anything that is not empty will do
+            return Failed(Ambiguous("an answer without ok"), "")
         headers = {str(name).lower(): value for name, value in response.headers.items()}
         return Answer(data, answers.skew(headers.get("date"), self._clock()), headers)
 
@@ -285,11 +295,6 @@ def _id(channel: Mapping[str, Any]) -> str:
 def _age(ts: str) -> tuple[int, int]:
     seconds, _, fraction = ts.partition(".")
     return int(seconds), int(fraction)
-
-
-def _list(data: Mapping[str, Any], name: str) -> list[object]:
-    found = data.get(name)
-    return found if isinstance(found, list) else []
 
 
 class _Client(WebClient):
