@@ -27,7 +27,7 @@ from typing import Final
 
 import msgspec
 
-from syncd.core.compose import ChangeDue, ConditionDue, Due, compose
+from syncd.core.compose import ChangeDue, ConditionDue, Due, compose, is_first
 from syncd.core.delivery import (
     LOOKS,
     MAY_REPEAT,
@@ -129,6 +129,10 @@ class Outbox:
         sink = self._sink(destination)
         if destination.broken and not self._works(destination, sink):
             return None
+        return self._go_on(destination, sink)
+
+    def _go_on(self, destination: Destination, sink: Sink) -> Sent | None:
+        """Look for a doubtful message, else send what is on its way or due."""
         started = self.clock()
         with self.store.outbox() as tx:
             current = tx.unsettled(destination)
@@ -140,6 +144,11 @@ class Outbox:
 
     def _works(self, destination: Destination, sink: Sink) -> bool:
         """Whether a destination that was out of order is usable again; asking posts nothing."""
+        now = self.clock()
+        if self._is_left(destination):
+            with self.store.outbox() as tx:
+                tx.leave(destination, now)
+            return False
         found = sink.probe(destination.target)
         now = self.clock()
         why = None if found is None else {"what": found.reason, "hint": found.hint}
@@ -147,26 +156,26 @@ class Outbox:
             tx.probed(destination, why, now + PROBE_EVERY, now, self._bystanders(destination, now))
         return found is None
 
+    def _is_left(self, destination: Destination) -> bool:
+        """Whether no route leads there any more, and nothing waits."""
+        if any(route.to == destination.spec for route in self.routes):
+            return False
+        with self.store.outbox() as tx:
+            return turn(replace(tx.queue(destination), broken=False), timedelta(0)) is None
+
     # --- sending ---
 
     def _send(self, delivery: Delivery, sink: Sink, started: datetime) -> Sent:
-        attempted = self._attempt(delivery, sink, started)
+        channel = self._channel(delivery.destination, sink)
+        asked = self.clock()
+        attempted = _attempt(sink, _parcel(delivery, channel, started)) if isinstance(channel, str) else channel
         ended = self.clock()
-        look_after = started + sink.settles
+        look_after = asked + sink.settles
         settlement = settle(attempted, delivery.attempts, delivery.rung, ended, self.chance, look_after=look_after)
         with self.store.outbox() as tx:
             settled = tx.settle(delivery, settlement, started, ended, self._bystanders(delivery.destination, ended))
             self._follow(tx, delivery, settlement, ended, settled=settled)
         return _sent(delivery, settlement)
-
-    def _attempt(self, delivery: Delivery, sink: Sink, started: datetime) -> Attempted:
-        channel = self._channel(delivery.destination, sink)
-        if not isinstance(channel, str):
-            return channel
-        try:
-            return sink.send(_parcel(delivery, channel, started))
-        except Exception as error:  # noqa: BLE001  a sink's bug must not keep its destination, or others, from hearing
-            return Ambiguous(f"{type(error).__name__} in the sink")
 
     def _channel(self, destination: Destination, sink: Sink) -> str | NotReached:
         """The sink's own name for the destination.
@@ -186,10 +195,10 @@ class Outbox:
         ended = self.clock()
         settlement = settle_look(looked, delivery.looks, delivery.rung, ended, delivery.error)
         with self.store.outbox() as tx:
-            settled = tx.settle_look(delivery, settlement, ended)
+            settled = tx.settle_look(delivery, settlement, ended, self._bystanders(delivery.destination, ended))
             self._follow(tx, delivery, settlement, ended, settled=settled)
         # What is not there is sent again at once.
-        return self._deliver(delivery.destination) if settlement.state == "retry" else _sent(delivery, settlement)
+        return self._go_on(delivery.destination, sink) if settlement.state == "retry" else _sent(delivery, settlement)
 
     def _follow(
         self, tx: OutboxTransaction, delivery: Delivery, settlement: Settlement, now: datetime, *, settled: bool
@@ -223,7 +232,7 @@ class Outbox:
         """Unless it was told, or nothing that may be told there was watched by then."""
         if tx.said(SUMMARY, period.subject):
             return
-        keys = [key for key in self.keys if self._visible(period.destination, key)]
+        keys = sorted(key for key in self.keys if self._visible(period.destination, key))
         watched = tx.summaries.watched_since(keys)
         if any(since < period.slot for since in watched.values()):
             detail = summed_up(period, keys, tx.summaries.counts(watched, period.since))
@@ -239,7 +248,8 @@ class Outbox:
             again = replace(current, state="sending", attempts=current.attempts + 1, started=now)
             return again if tx.again(current, now) else None
         self._follow_silences(tx, destination, now)
-        posts = turn(replace(tx.queue(destination), edit_at=None), self._distance(destination))
+        queue = replace(tx.queue(destination), edit_at=None, broken=False)
+        posts = turn(queue, self._distance(destination))
         delivery = self._post(tx, destination, now) if posts is not None and posts <= now else None
         return delivery or self._edit(tx, destination, now)
 
@@ -249,7 +259,7 @@ class Outbox:
             return None
         identity = self.new_id()
         message = compose(due, identity)
-        changes = sum(isinstance(one, ChangeDue) for one in due)
+        changes = sum(isinstance(one, ChangeDue) and not is_first(one) for one in due)
         delivery = Delivery(identity, destination, message, "sending", 1, now, changes=changes)
         if answers is not None:
             delivery = replace(delivery, parent=answers.id, reference=answers.reference)
@@ -382,6 +392,13 @@ def _parcel(delivery: Delivery, channel: str, started: datetime) -> Parcel:
         edits=delivery.reference if edits else None,
         note=MAY_REPEAT if repeats else "",
     )
+
+
+def _attempt(sink: Sink, parcel: Parcel) -> Attempted:
+    try:
+        return sink.send(parcel)
+    except Exception as error:  # noqa: BLE001  a sink's bug must not keep its destination, or others, from hearing
+        return Ambiguous(f"{type(error).__name__} in the sink")
 
 
 def _look(sink: Sink, parcel: Parcel) -> Looked:

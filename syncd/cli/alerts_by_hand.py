@@ -98,10 +98,9 @@ def retry(
 
 
 def _dead(store: Store) -> list[str]:
-    from syncd.store.alerts import ByHand
 
     with store.outbox() as tx:
-        return ByHand(tx).dead()
+        return tx.by_hand.dead()
 
 
 def _retry(hand: ByHand, one: Handled) -> str | No:
@@ -169,10 +168,8 @@ def _drop(hand: ByHand, one: Handled, note: str) -> str | No:
 
 def _drop_queued(store: Store, spec: str, note: str) -> str:
     """What waits there becomes a message that is dropped at once, so that it is known what it was, and comes back."""
-    from syncd.store.alerts import ByHand
-
     with store.outbox() as tx:
-        hand = ByHand(tx)
+        hand = tx.by_hand
         destination = hand.destination(spec)
         if destination is None:
             raise UsageError(
@@ -232,10 +229,8 @@ def _find(store: Store, identities: Iterable[str]) -> list[str]:
 
 def _done(store: Store, identity: str, act: _Act) -> bool:
     """Do it to one, in a transaction of its own, and say what came of it."""
-    from syncd.store.alerts import ByHand
-
     with store.outbox() as tx:
-        hand = ByHand(tx)
+        hand = tx.by_hand
         said = act(hand, hand.handled(identity))
     if isinstance(said, No):
         typer.echo(f"syncd: {said.why}; {said.hint}", err=True)

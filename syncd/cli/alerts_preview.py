@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from syncd.core.message import Message
 
 _BUILDER: Final = "https://app.slack.com/block-kit-builder/#"
-# What a webhook is not sent; a test compares this with what it is.
-_OF_BOTS_ONLY: Final = ("metadata", "parse", "link_names")
 
 
 class To(StrEnum):
@@ -108,7 +106,7 @@ def _show(message: Message, to: To | None) -> None:
         case To.slack:
             typer.echo(_json(content))
         case To.webhook:
-            typer.echo(_json({name: value for name, value in content.items() if name not in _OF_BOTS_ONLY}))
+            typer.echo(_json(render.for_webhook(content)))
 
 
 def _json(content: dict[str, Any]) -> str:

@@ -78,7 +78,6 @@ def _wanted(routes: Iterable[Route], named: Sequence[str]) -> list[str]:
 
 def _announce(store: Store, run: str, wanted: Sequence[str], author: str) -> list[str]:
     """Have it said at each destination, and what waits there tried now. The subjects of the notices."""
-    from syncd.store.alerts import ByHand
     from syncd.store.notices import Notice
 
     now = datetime.now(UTC)
@@ -86,16 +85,14 @@ def _announce(store: Store, run: str, wanted: Sequence[str], author: str) -> lis
     with store.outbox() as tx:
         for one in said:
             tx.say(one, now)
-        ByHand(tx).ask_now(wanted, now)
+        tx.by_hand.ask_now(wanted, now)
     return [one.subject for one in said]
 
 
 def _withdraw(store: Store, subjects: Sequence[str]) -> None:
     """What nobody has begun to send would only come when nobody waits for it."""
-    from syncd.store.alerts import ByHand
-
     with store.outbox() as tx:
-        ByHand(tx).withdraw(subjects)
+        tx.by_hand.withdraw(subjects)
 
 
 # --- who sends it ----------------------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ def _of_conditions(conditions: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     from syncd.core.compose import condition_summary
 
     for one in conditions:
+        if one["kind"] == "destination.broken":
+            continue  # told below, with what it answers
         yield f"{condition_summary(one['kind'], json.loads(one['detail']))}, since {one['opened_at'][:19]} UTC"
 
 

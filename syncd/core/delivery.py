@@ -14,8 +14,8 @@ A message can be put in several forms, the rungs of a ladder. A sink that refuse
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias, assert_never
 
 DeliveryState: TypeAlias = Literal["sending", "retry", "unknown", "sent", "dead"]
@@ -36,6 +36,8 @@ LOOKS: Final = 2
 
 # How often a destination that is out of order is asked whether it works again; asking never posts.
 PROBE_EVERY: Final = timedelta(minutes=5)
+
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 MAY_REPEAT: Final = "may repeat an earlier alert"
 
@@ -110,9 +112,13 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class CannotLook:
-    """Whether it is there could not be read this time. Never a reason to send again."""
+    """Whether it is there could not be read this time. Never a reason to send again.
+
+    `why` is what the sink said where it said why: it is out of order, or wants nothing before a time.
+    """
 
     reason: str
+    why: Unusable | RateLimited | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +202,22 @@ def settle_look(looked: Looked, looks: int, rung: Rung, now: datetime, error: st
             return Settlement("retry", now, error=error, rung=rung, looks=LOOKS)
         case NotFound():
             return Settlement("unknown", now + BETWEEN_LOOKS, error=error, rung=rung, looks=looks + 1)
-        case CannotLook(reason):
-            return Settlement("unknown", now + BETWEEN_LOOKS, error=reason, rung=rung, looks=looks)
+        case CannotLook(reason, why):
+            return _look_later(reason, why, Settlement("unknown", now + BETWEEN_LOOKS, rung=rung, looks=looks), now)
         case CannotEverLook():
             return Settlement("retry", now, error=error, rung=rung)
     assert_never(looked)
+
+
+def _look_later(reason: str, why: Unusable | RateLimited | None, later: Settlement, now: datetime) -> Settlement:
+    """It stays doubtful; what the sink said counts for the destination."""
+    match why:
+        case RateLimited(until):
+            return replace(later, retry_at=until, error=reason, frozen_until=until)
+        case Unusable(_, _, hint):
+            again = now + PROBE_EVERY
+            return replace(later, retry_at=again, error=reason, frozen_until=again, unusable=True, hint=hint)
+    return replace(later, error=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +226,7 @@ class Queue:
 
     Of a delivery on its way: its state, and when it is to be tried again; of what is
     queued: when the first is due that is urgent, the first of the others, and the first change to a message that is
-    there already.
+    there already. Where it is `broken`, there is always something to do: to ask whether it still is.
     """
 
     frozen_until: datetime | None = None
@@ -219,13 +236,17 @@ class Queue:
     urgent_at: datetime | None = None
     other_at: datetime | None = None
     edit_at: datetime | None = None
+    broken: bool = False
 
 
 def turn(queue: Queue, distance: timedelta) -> datetime | None:
     """When something can be done next at a destination, perhaps long ago; None if nothing waits.
 
-    One delivery at a time. What is not urgent keeps its `distance` from the message before.
+    One delivery at a time. What is not urgent keeps its `distance` from the message before. Nothing is sent to what is
+    out of order, but it is asked now and then.
     """
+    if queue.broken:
+        return queue.frozen_until or LONG_AGO
     if queue.on_its_way is not None:
         at = None if queue.on_its_way == "sending" else queue.retry_at
     else:

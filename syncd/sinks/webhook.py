@@ -29,9 +29,6 @@ from syncd.sinks.slack.sink import APART
 
 Clock: TypeAlias = Callable[[], datetime]
 
-# What a webhook has no use for: it decides by itself, and there is nothing that metadata could be found by.
-_OF_BOTS_ONLY: Final = ("metadata", "parse", "link_names")
-
 
 _UNKNOWN: Final = Unusable("token", "no webhook is configured under this name", "add the route again, or drop it")
 
@@ -62,7 +59,7 @@ class WebhookSink:
         if url is None:
             return _UNKNOWN
         content = render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)
-        body = json.dumps({name: value for name, value in content.items() if name not in _OF_BOTS_ONLY}).encode()
+        body = json.dumps(render.for_webhook(content)).encode()
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": f"syncd/{__version__}"}
         try:
             request = Request(url.reveal(), data=body, headers=headers, method="POST")  # noqa: S310 - checked with the configuration

@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Select, and_, column, func, literal_column, o
 from syncd.core.by_hand import DROPPED, REQUEUED, Drop, Handled, Requeue
 from syncd.store import queries
 from syncd.store.destinations import BROKEN, UNSETTLED, Destination
-from syncd.store.outbox import OutboxTransaction
 from syncd.store.queries import Cell, Rows, cell
 from syncd.store.tables import announcements, conditions, deliveries, destinations, notices
 from syncd.store.types import Utc
@@ -233,8 +232,8 @@ def trials(connection: Connection, subjects: Sequence[str]) -> list[Trial]:
 class ByHand:
     """What a person does to the outbox, within one of its transactions."""
 
-    def __init__(self, tx: OutboxTransaction) -> None:
-        self._connection: Connection = tx._connection  # noqa: SLF001 - both are the store's; nobody else can write
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def handled(self, identity: str) -> Handled:
         """The delivery, which is there and which nobody else moves until the transaction ends."""

@@ -46,7 +46,7 @@ class Destination:
 
 
 def waiting(connection: Connection, only: Destination | None = None) -> list[tuple[Destination, Queue]]:
-    """Every destination at which something waits, in the order in which they were first used."""
+    """Every destination at which something waits, or which is out of order, in the order of their first use."""
     queued, on_its_way = _queued().subquery(), _on_its_way().subquery()
     query = (
         select(
@@ -59,7 +59,13 @@ def waiting(connection: Connection, only: Destination | None = None) -> list[tup
         )
         .outerjoin(queued, queued.c.destination_id == destinations.c.id)
         .outerjoin(on_its_way, on_its_way.c.destination_id == destinations.c.id)
-        .where(queued.c.destination_id.is_not(None) | on_its_way.c.destination_id.is_not(None))
+        .where(
+            or_(
+                queued.c.destination_id.is_not(None),
+                on_its_way.c.destination_id.is_not(None),
+                destinations.c.broken_since.is_not(None),
+            )
+        )
         .order_by(destinations.c.id)
     )
     query = query if only is None else query.where(destinations.c.id == only.id)
@@ -137,6 +143,15 @@ def mend(connection: Connection, destination: Destination, now: datetime, **more
     if destination.broken and (condition := _open_condition(connection, destination)) is not None:
         connection.execute(update(conditions).where(conditions.c.id == condition).values(closed_at=now))
         announced.write(connection, announced.closings(connection, condition, now))
+
+
+def leave(connection: Connection, destination: Destination, now: datetime) -> None:
+    """Nobody is told anything there any more: that it is out of order is over, and no news."""
+    _update(connection, destination, {"broken_since": None, "frozen_until": None, "last_error": None})
+    if (condition := _open_condition(connection, destination)) is not None:
+        connection.execute(update(conditions).where(conditions.c.id == condition).values(closed_at=now))
+        unsaid = announcements.c.condition_id == condition, announcements.c.state == "queued"
+        connection.execute(update(announcements).where(*unsaid).values(state="dropped"))
 
 
 def _open_condition(connection: Connection, destination: Destination) -> int | None:

@@ -20,6 +20,7 @@ from syncd.core.message import Message
 from syncd.core.routing import Announcement
 from syncd.store import destinations as places
 from syncd.store import due, notices
+from syncd.store.alerts import ByHand
 from syncd.store.destinations import UNSETTLED, Destination
 from syncd.store.due import Audience
 from syncd.store.notices import Notice
@@ -81,6 +82,11 @@ class OutboxTransaction:
     def summaries(self) -> Summaries:
         """What a summary counts."""
         return Summaries(self._connection)
+
+    @property
+    def by_hand(self) -> ByHand:
+        """What a person does to deliveries."""
+        return ByHand(self._connection)
 
     def said(self, kind: str, subject: str) -> bool:
         """Whether a notice of this was written."""
@@ -223,16 +229,24 @@ class OutboxTransaction:
         if not self._move(delivery, "sending", settlement, now):
             return False
         self._attempted(delivery.id, started, now, settlement.state, settlement.error)
+        return self._stop(delivery, settlement, now, bystanders)
+
+    def settle_look(
+        self, delivery: Delivery, settlement: Settlement, now: datetime, bystanders: Sequence[Announcement] = ()
+    ) -> bool:
+        """Write what looking for a doubtful message has shown. False if somebody else has."""
+        return self._move(delivery, "unknown", settlement, now) and self._stop(delivery, settlement, now, bystanders)
+
+    def _stop(
+        self, delivery: Delivery, settlement: Settlement, now: datetime, bystanders: Sequence[Announcement]
+    ) -> bool:
+        """Send nothing there for a while, where it asked for that or is out of order."""
         if settlement.frozen_until is not None:
             places.freeze(self._connection, delivery.destination, settlement.frozen_until)
         if settlement.unusable:
             why = {"what": settlement.error or "", "hint": settlement.hint}
             places.fail(self._connection, delivery.destination, why, bystanders, now)
         return True
-
-    def settle_look(self, delivery: Delivery, settlement: Settlement, now: datetime) -> bool:
-        """Write what looking for a doubtful message has shown. False if somebody else has."""
-        return self._move(delivery, "unknown", settlement, now)
 
     def _attempted(self, delivery: str, started: datetime, ended: datetime, outcome: str, error: str | None) -> None:
         row = {
@@ -292,6 +306,10 @@ class OutboxTransaction:
         else:
             places.freeze(self._connection, destination, until)
             places.fail(self._connection, destination, why, bystanders, now)
+
+    def leave(self, destination: Destination, now: datetime) -> None:
+        """No route leads there any more, and nothing waits."""
+        places.leave(self._connection, destination, now)
 
     def opening(self, condition: int, destination: Destination) -> Arrived | None:
         """The message that told the destination of a condition's opening, if it was sent and can be answered."""

@@ -27,11 +27,22 @@ from syncd.core.compose.due import ChangeDue, ConditionDue, Due, Edge, NoticeDue
 from syncd.core.compose.items import Item, items_of, slug_of
 from syncd.core.compose.section import MOST_LINES, Section, merged
 from syncd.core.compose.states import condition_summary
+from syncd.core.compose.watching import is_first
 from syncd.core.message import Block, Message, Paragraph, bold, names
 from syncd.core.rules import Severity, rank
 from syncd.core.text import clean, count
 
-__all__ = ["MOST_LINES", "ChangeDue", "ConditionDue", "Due", "Edge", "NoticeDue", "compose", "condition_summary"]
+__all__ = [
+    "MOST_LINES",
+    "ChangeDue",
+    "ConditionDue",
+    "Due",
+    "Edge",
+    "NoticeDue",
+    "compose",
+    "condition_summary",
+    "is_first",
+]
 
 # More changes than these in one message are read by nobody. A single table or list may be longer: it is one thing.
 _MOST_ITEMS: Final = 8
@@ -39,7 +50,7 @@ _MOST_ITEMS: Final = 8
 
 def compose(due: Sequence[Due], reference: str) -> Message:
     """One message that says everything that is due. `reference` is the delivery's id; `due` is not empty."""
-    items = items_of(one for one in due if isinstance(one, ChangeDue) and not watching.is_first(one))
+    items = items_of(one for one in due if isinstance(one, ChangeDue) and not is_first(one))
     told = list(designs.sections(items))
     others = _others(due)
     if _too_many(items, told):
@@ -60,7 +71,7 @@ def _others(due: Sequence[Due]) -> tuple[Section, ...]:
     return (
         *conditions.sections(one for one in due if isinstance(one, ConditionDue)),
         *notices.sections(one for one in due if isinstance(one, NoticeDue)),
-        *watching.sections(one for one in due if isinstance(one, ChangeDue) and watching.is_first(one)),
+        *watching.sections(one for one in due if isinstance(one, ChangeDue) and is_first(one)),
     )
 
 

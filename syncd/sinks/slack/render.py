@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from syncd.core.delivery import Rung
@@ -75,6 +75,15 @@ def payload(message: Message, delivery_id: str, rung: Rung = "rich", note: str =
         named = {"v": 1, "delivery_id": delivery_id, "kind": _name(message.kind, "alert")}
         content["metadata"] = {"event_type": EVENT, "event_payload": named}
     return content
+
+
+# What a webhook has no use for: it decides by itself, and there is nothing that metadata could be found by.
+_OF_BOTS_ONLY: Final = ("metadata", "parse", "link_names")
+
+
+def for_webhook(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for an incoming webhook."""
+    return {name: value for name, value in content.items() if name not in _OF_BOTS_ONLY}
 
 
 def is_ours(message: object, delivery_id: str) -> bool:

@@ -135,7 +135,7 @@ class SlackSink:
         """Read the channel, or the thread, from shortly before the attempt on."""
         us = self.call("auth.test")
         if isinstance(us, Failed):
-            return CannotLook(us.reason)
+            return _unreadable(us)
         if not (us.data.get("bot_id") or us.data.get("user_id")):
             # Then nothing there would be ours, and all of it would be sent again.
             return CannotLook("auth.test names nobody")
@@ -211,7 +211,7 @@ class SlackSink:
         if failed.code == "thread_not_found" and parcel.thread is not None:
             # Without the thread there is no answer in it either.
             return NotFound()
-        return CannotLook(failed.reason)
+        return _unreadable(failed)
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
@@ -266,6 +266,11 @@ class Answer:
     data: Mapping[str, Any]
     skew: timedelta
     headers: Mapping[str, str]
+
+
+def _unreadable(failed: Failed) -> CannotLook:
+    why = failed.meaning if isinstance(failed.meaning, Unusable | RateLimited) else None
+    return CannotLook(failed.reason, why)
 
 
 def _wrong(failed: Failed) -> Unusable:
