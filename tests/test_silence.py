@@ -18,6 +18,7 @@ from syncd.core.message import as_text
 from syncd.core.routing import Route
 from syncd.core.silence import Silence, ended, in_words, matchers, muted_by, silence_of
 from syncd.demo.vendor import SimulatedVendor, made_up_models
+from syncd.outbox import notices
 from syncd.store import silences
 from tests.conftest import Clock
 from tests.program import Home, until
@@ -239,7 +240,8 @@ def test_of_two_processes_that_see_the_end_one_tells_it(mail: Mail):
     told(mail)
     expire(mail, number)
     for _ in range(2):
-        mail.outbox()._notice()
+        with mail.watch.store.outbox() as tx:
+            notices.say(tx, mail.outbox().audience, mail.clock())
     assert mail.watch.one("SELECT COUNT(*) FROM announcements WHERE notice_id IS NOT NULL") == 2
 
 

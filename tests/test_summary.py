@@ -21,6 +21,7 @@ from syncd.core.silence import Silence
 from syncd.core.slots import Slots
 from syncd.core.summary import Counts, Period, Run, periods, summed_up
 from syncd.demo.vendor import SimulatedVendor
+from syncd.outbox import notices
 from syncd.store import Store
 from syncd.store.tables import api_keys
 from tests.conftest import Clock
@@ -172,7 +173,8 @@ def test_of_processes_that_see_its_time_at_once_one_tells_it(mail: Mail):
     def notice(_: int) -> None:
         store = Store(mail.watch.url)
         gate.wait()
-        replace(mail.outbox(), store=store)._notice()
+        with store.outbox() as tx:
+            notices.say(tx, mail.outbox().audience, mail.clock())
         store.close()
 
     with ThreadPoolExecutor(4) as pool:

@@ -14,6 +14,7 @@ import typer
 
 from syncd.cli.common import load
 from syncd.core import by_hand
+from syncd.core.audience import Operator
 from syncd.core.by_hand import Handled, No
 from syncd.core.text import clean, count, moment
 from syncd.errors import UsageError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from syncd.store import Store
     from syncd.store.alerts import ByHand
     from syncd.store.destinations import Destination
-    from syncd.store.due import Audience
     from syncd.store.outbox import OutboxTransaction
 
 # How an id begins, and how many that begin alike are named.
@@ -176,7 +176,7 @@ def _drop_queued(store: Store, spec: str, note: str) -> str:
                 f"nothing was ever to be told at {spec!r}", "`syncd alerts list` shows where something waits"
             )
         tx.drop(tx.revised(destination))
-        due = tx.due(destination, _END, _operator())
+        due = tx.due(destination, _END, Operator())
         if not due:
             return f"nothing waits at {spec}"
         one = hand.handled(_composed(tx, due, destination))
@@ -186,13 +186,6 @@ def _drop_queued(store: Store, spec: str, note: str) -> str:
 
 # However long it was to wait.
 _END: Final = datetime.max.replace(tzinfo=UTC)
-
-
-def _operator() -> Audience:
-    """Whoever may run this command may read of every key."""
-    from syncd.store.due import Audience
-
-    return Audience(lambda _destination, _key: True, lambda _route, _destination: None, ())
 
 
 def _composed(tx: OutboxTransaction, due: list[Due], destination: Destination) -> str:

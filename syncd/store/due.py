@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, or_, select
 
+from syncd.core.audience import Audience
 from syncd.core.canon import Json, decode
 from syncd.core.changes import Change, price_since
 from syncd.core.compose import ChangeDue, ConditionDue, Due, NoticeDue
@@ -27,22 +28,9 @@ MUTED: Final = and_(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
-    """What the configuration says of who hears what.
-
-    `sees(destination, key)`: whether the destination may read of a key. `mention(route, destination)`: what the route
-    calls people there with. `grouping`: the routes that hold news back only so that it comes together.
-    """
-
-    sees: Callable[[str, str], bool]
-    mention: Callable[[str, str], str | None]
-    grouping: Collection[str]
-
-
 def due(connection: Connection, destination: Destination, now: datetime, audience: Audience) -> list[Due]:
     """Everything to be told there now, with what only waits for company, in the order in which it came up."""
-    company = announcements.c.route.in_(sorted(audience.grouping))
+    company = announcements.c.route.in_(sorted(audience.company))
     waiting = and_(
         announcements.c.state == "queued",
         announcements.c.delivery_id.is_(None),

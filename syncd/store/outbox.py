@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, insert, select, update
 
 from syncd.core import message as messages
+from syncd.core.audience import Audience
 from syncd.core.compose import Due
 from syncd.core.delivery import DeliveryState, Queue, Rung, Settlement
 from syncd.core.message import Message
@@ -22,7 +23,6 @@ from syncd.store import destinations as places
 from syncd.store import due, notices
 from syncd.store.alerts import ByHand
 from syncd.store.destinations import UNSETTLED, Destination
-from syncd.store.due import Audience
 from syncd.store.notices import Notice
 from syncd.store.silences import Silences
 from syncd.store.statements import chunks

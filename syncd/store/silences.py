@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, String, cast, func, select, update
 
+from syncd.core.audience import Audience
 from syncd.core.compose import ConditionDue, Due
 from syncd.core.silence import ENDED, Silence, matchers, silence_of
 from syncd.store import due
 from syncd.store.destinations import Destination
-from syncd.store.due import MUTED, Audience
+from syncd.store.due import MUTED
 from syncd.store.queries import Rows, cell
 from syncd.store.statements import chunks, inserted
 from syncd.store.tables import announcements, api_keys, destinations, notices, silences

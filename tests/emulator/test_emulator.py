@@ -199,7 +199,9 @@ def test_a_channel_that_nobody_has(sink, parcel):
     assert fault(sink.probe("#elsewhere")) == ("channel", "channel_not_found")
     gone = replace(parcel(), channel="C0ELSEWHERE")
     assert fault(sink.send(gone)) == ("channel", "channel_not_found")
-    assert sink.look(gone) == CannotLook("channel_not_found")
+    looked = sink.look(gone)
+    assert isinstance(looked, CannotLook)
+    assert fault(looked.why) == ("channel", "channel_not_found")
 
 
 def test_a_channel_that_the_bot_is_not_in(sink):

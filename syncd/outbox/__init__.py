@@ -1,13 +1,11 @@
 """Deliver what is due. Calls in the right order and decides nothing.
 
-    step: what syncd has to say of itself is written down: a silence that ended, a summary
+    step: what syncd has to say of itself is written down: a silence that ended, a summary             notices
     for each destination whose turn it is
       | out of order?            probe(); still out of order: ask again later
       | a doubtful delivery?     look(), outside any transaction ── settle_look ──> sent | look again | to be sent again
-      | with store.outbox():     a delivery to be sent again is claimed
-      |                          else message = compose(due), without what a silence mutes, written as a delivery in
-      |                               state `sending`
-      |                          else a message that is out of date, composed anew; committed
+      | with store.outbox():     a delivery to be sent again is claimed, else message = compose(due)          claims
+      |                          is written as a delivery in state `sending`; committed
       | outcome = send(parcel)   outside any transaction
       | with store.outbox():     settle(outcome)     pure; sent | retry at t | unknown | dead
       |                          sent, and more is to be said in its thread: the next delivery, in the same transaction
@@ -22,12 +20,11 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 import msgspec
 
-from syncd.core.compose import ChangeDue, ConditionDue, Due, compose, is_first
+from syncd.core.audience import Configured
 from syncd.core.delivery import (
     LOOKS,
     MAY_REPEAT,
@@ -46,16 +43,13 @@ from syncd.core.delivery import (
     settle_look,
     turn,
 )
-from syncd.core.message import Message
-from syncd.core.routing import Announcement, KeyFacts, Route, bystanders, sees
-from syncd.core.silence import ENDED, ended, muted, outgrown
-from syncd.core.summary import SUMMARY, Period, periods, summed_up
+from syncd.core.routing import KeyFacts, Route
+from syncd.outbox import notices
+from syncd.outbox.claims import Claims
 from syncd.sinks import NotReached, Parcel, Sink
 from syncd.store import Store
 from syncd.store.destinations import Destination
-from syncd.store.due import Audience
-from syncd.store.notices import Notice
-from syncd.store.outbox import Arrived, Delivery, OutboxTransaction
+from syncd.store.outbox import Delivery, OutboxTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +96,13 @@ class Outbox:
             tx.hurry(self.clock())
 
     def step(self) -> list[Sent]:
-        """One attempt at every destination where something can be done now."""
-        self._notice()
+        """One attempt at every destination where something can be done now.
+
+        What syncd says of itself is written down first. `next_due` does not name the time for that: who stays looks
+        every few seconds anyway, and who does not is not to wait.
+        """
+        with self.store.outbox() as tx:
+            notices.say(tx, self.audience, self.clock())
         return [sent for destination in self._ready() if (sent := self._deliver(destination)) is not None]
 
     def next_due(self) -> datetime | None:
@@ -137,7 +136,8 @@ class Outbox:
         with self.store.outbox() as tx:
             current = tx.unsettled(destination)
             doubtful = current if current is not None and current.state == "unknown" else None
-            claimed = self._claim(tx, destination, current, started) if doubtful is None else None
+            claims = Claims(tx, destination, self.audience, self._distance(destination), started, self.new_id)
+            claimed = claims.claim(current) if doubtful is None else None
         if doubtful is not None:
             return self._look(doubtful, sink)
         return None if claimed is None else self._send(claimed, sink, started)
@@ -153,12 +153,12 @@ class Outbox:
         now = self.clock()
         why = None if found is None else {"what": found.reason, "hint": found.hint}
         with self.store.outbox() as tx:
-            tx.probed(destination, why, now + PROBE_EVERY, now, self._bystanders(destination, now))
+            tx.probed(destination, why, now + PROBE_EVERY, now, self.audience.bystanders(destination.spec, now))
         return found is None
 
     def _is_left(self, destination: Destination) -> bool:
         """Whether no route leads there any more, and nothing waits."""
-        if any(route.to == destination.spec for route in self.routes):
+        if self.audience.leads_to(destination.spec):
             return False
         with self.store.outbox() as tx:
             return turn(replace(tx.queue(destination), broken=False), timedelta(0)) is None
@@ -172,8 +172,9 @@ class Outbox:
         ended = self.clock()
         look_after = asked + sink.settles
         settlement = settle(attempted, delivery.attempts, delivery.rung, ended, self.chance, look_after=look_after)
+        bystanders = self.audience.bystanders(delivery.destination.spec, ended)
         with self.store.outbox() as tx:
-            settled = tx.settle(delivery, settlement, started, ended, self._bystanders(delivery.destination, ended))
+            settled = tx.settle(delivery, settlement, started, ended, bystanders)
             self._follow(tx, delivery, settlement, ended, settled=settled)
         return _sent(delivery, settlement)
 
@@ -194,8 +195,9 @@ class Outbox:
         looked = _look(sink, _parcel(delivery, delivery.destination.channel or "", delivery.started))
         ended = self.clock()
         settlement = settle_look(looked, delivery.looks, delivery.rung, ended, delivery.error)
+        bystanders = self.audience.bystanders(delivery.destination.spec, ended)
         with self.store.outbox() as tx:
-            settled = tx.settle_look(delivery, settlement, ended, self._bystanders(delivery.destination, ended))
+            settled = tx.settle_look(delivery, settlement, ended, bystanders)
             self._follow(tx, delivery, settlement, ended, settled=settled)
         # What is not there is sent again at once.
         return self._go_on(delivery.destination, sink) if settlement.state == "retry" else _sent(delivery, settlement)
@@ -212,113 +214,12 @@ class Outbox:
         parent = delivery.parent or delivery.id
         tx.open(Delivery(identity, delivery.destination, reply, "retry", 0, now, parent=parent), (), now)
 
-    # --- what syncd says of itself ---
-
-    def _notice(self) -> None:
-        """Write down what there is to say: the end of a silence, a summary for which it is time.
-
-        `next_due` does not name these: who stays looks every few seconds anyway, and who does not is not to wait.
-        """
-        now = self.clock()
-        with self.store.outbox() as tx:
-            for silence, destination in tx.silences.ended(now):
-                visible = partial(self._visible, destination.spec)
-                detail = ended(silence, tx.silences.muted(silence, destination, self._audience), visible)
-                tx.say(Notice(ENDED, f"{silence.id}|{destination.spec}", destination.spec, detail), now)
-            for period in periods(self.routes, now):
-                self._sum_up(tx, period, now)
-
-    def _sum_up(self, tx: OutboxTransaction, period: Period, now: datetime) -> None:
-        """Unless it was told, or nothing that may be told there was watched by then."""
-        if tx.said(SUMMARY, period.subject):
-            return
-        keys = sorted(key for key in self.keys if self._visible(period.destination, key))
-        watched = tx.summaries.watched_since(keys)
-        if any(since < period.slot for since in watched.values()):
-            detail = summed_up(period, keys, tx.summaries.counts(watched, period.since))
-            tx.say(Notice(SUMMARY, period.subject, period.destination, detail), now)
-
-    # --- what is to be sent ---
-
-    def _claim(
-        self, tx: OutboxTransaction, destination: Destination, current: Delivery | None, now: datetime
-    ) -> Delivery | None:
-        """The delivery to attempt: one that is on its way already, else a new one of what is due, else an edit."""
-        if current is not None:
-            again = replace(current, state="sending", attempts=current.attempts + 1, started=now)
-            return again if tx.again(current, now) else None
-        self._follow_silences(tx, destination, now)
-        queue = replace(tx.queue(destination), edit_at=None, broken=False)
-        posts = turn(queue, self._distance(destination))
-        delivery = self._post(tx, destination, now) if posts is not None and posts <= now else None
-        return delivery or self._edit(tx, destination, now)
-
-    def _post(self, tx: OutboxTransaction, destination: Destination, now: datetime) -> Delivery | None:
-        due, answers = _chosen(tx, destination, self._audible(tx, destination, now))
-        if not due:
-            return None
-        identity = self.new_id()
-        message = compose(due, identity)
-        changes = sum(isinstance(one, ChangeDue) and not is_first(one) for one in due)
-        delivery = Delivery(identity, destination, message, "sending", 1, now, changes=changes)
-        if answers is not None:
-            delivery = replace(delivery, parent=answers.id, reference=answers.reference)
-        tx.open(delivery, (one.announcement for one in due), now)
-        return delivery
-
-    def _audible(self, tx: OutboxTransaction, destination: Destination, now: datetime) -> list[Due]:
-        """What is due and not muted; what is muted is written down as such."""
-        due = tx.due(destination, now, self._audience)
-        silenced = muted(due, destination.spec, tx.silences.active(now), now)
-        if silenced:
-            tx.silences.mute(silenced)
-            tx.silences.mute_rest(destination)
-        return [one for one in due if one.announcement not in silenced]
-
-    def _follow_silences(self, tx: OutboxTransaction, destination: Destination, now: datetime) -> None:
-        """What follows a muted beginning is muted, unless it has become more than was to be muted."""
-        for beginning, silence in tx.silences.beginnings(destination, self._audience):
-            if outgrown(beginning, silence, destination.spec):
-                tx.silences.unmute(destination, beginning, now)
-        tx.silences.mute_rest(destination)
-
-    def _edit(self, tx: OutboxTransaction, destination: Destination, now: datetime) -> Delivery | None:
-        """A message that told of a condition which has changed since, composed anew.
-
-        Where none was sent, or the sink has no name for it, there is nothing to edit.
-        """
-        for announcement, condition in tx.revised(destination).items():
-            told = tx.opening(condition, destination)
-            due = [] if told is None else tx.told_in(destination, told.id, self._audience)
-            if told is None or not due:
-                tx.drop([announcement])
-                continue
-            identity = self.new_id()
-            message = _without_calls(compose(due, identity))
-            delivery = Delivery(
-                identity, destination, message, "sending", 1, now, op="update", parent=told.id, reference=told.reference
-            )
-            tx.open(delivery, [announcement], now)
-            return delivery
-        return None
-
-    # --- what the configuration says ---
+    # --- the parts ---
 
     @property
-    def _audience(self) -> Audience:
-        together = {route.name for route in self.routes if route.digest is None}
-        return Audience(self._visible, self._mention, together)
-
-    def _visible(self, destination: str, key: str) -> bool:
-        """A destination may read of a key that some route to it would match by name and labels."""
-        facts = self.keys.get(key)
-        return facts is not None and any(route.to == destination and sees(route, facts) for route in self.routes)
-
-    def _mention(self, name: str, destination: str) -> str | None:
-        return next((route.mention for route in self.routes if route.name == name and route.to == destination), None)
-
-    def _bystanders(self, destination: Destination, now: datetime) -> tuple[Announcement, ...]:
-        return bystanders(destination.spec, self.routes, self.record_only, now)
+    def audience(self) -> Configured:
+        """What the configuration says of who hears what."""
+        return Configured(self.routes, self.keys, self.record_only)
 
     def _sink(self, destination: Destination) -> Sink:
         return self.sinks.get(destination.scheme, _NOBODY)
@@ -350,32 +251,6 @@ class _Nobody:
 
 
 _NOBODY: Final = _Nobody()
-
-
-def _chosen(tx: OutboxTransaction, destination: Destination, due: list[Due]) -> tuple[list[Due], Arrived | None]:
-    """What the next message says, and which one it answers.
-
-    The end of a condition, and the return of a model, answer the message that told of the beginning, or of the removal;
-    they come after what is new.
-    """
-    answered = {one.announcement: _answered(tx, destination, one) for one in due}
-    if others := [one for one in due if answered[one.announcement] is None]:
-        return others, None
-    parent = answered[due[0].announcement] if due else None
-    return [one for one in due if answered[one.announcement] == parent], parent
-
-
-def _answered(tx: OutboxTransaction, destination: Destination, one: Due) -> Arrived | None:
-    if isinstance(one, ConditionDue) and one.edge == "closed":
-        return tx.opening(one.condition, destination)
-    if isinstance(one, ChangeDue) and one.change.kind == "model.returned" and one.change.slug is not None:
-        return tx.removal(one.key, one.change.slug, destination)
-    return None
-
-
-def _without_calls(message: Message) -> Message:
-    """An edit calls nobody, and its thread has been written."""
-    return msgspec.structs.replace(message, mentions=(), replies=())
 
 
 def _parcel(delivery: Delivery, channel: str, started: datetime) -> Parcel:
