@@ -499,3 +499,50 @@ def test_a_price_that_crept_is_told_from_the_one_told_last(migrated_url: str, cl
     (message,) = mail.console.messages
     assert "10 \u2192 10.6 (+6.0 %)" in as_text(message)
     mail.watch.close()
+
+
+def removal_of_a(mail: Mail, *keys: str) -> str:
+    """What is told of the model that these keys have lost, one after the other."""
+    for key in keys:
+        mail.watch.answer(key, listing(model("b")))
+    mail.outbox().step()
+    return as_text(mail.console.messages[-1])
+
+
+@pytest.fixture
+def shared(mail: Mail) -> Mail:
+    """Two keys that list the same model."""
+    for key in ("prod", "spare"):
+        mail.watch.answer(key, listing(A, model("b")))
+    mail.outbox().step()
+    return mail
+
+
+def test_a_model_that_only_one_key_has_lost_is_a_matter_of_access(shared: Mail):
+    shared.watch.answer("prod", listing(model("b")))
+    shared.watch.answer("spare", listing(A, model("b")))
+    shared.outbox().step()
+    text = as_text(shared.console.messages[-1])
+    assert "Still listed for spare: it is the access that has changed." in text
+
+
+def test_a_model_that_every_key_has_lost_is_a_matter_of_the_vendor(shared: Mail):
+    text = removal_of_a(shared, "prod", "spare")
+    assert "Gone for every key that had it: the vendor has likely withdrawn it." in text
+
+
+def test_nothing_is_concluded_from_keys_that_were_not_asked_since(shared: Mail):
+    text = removal_of_a(shared, "prod")
+    assert "removed for prod" in text
+    assert "listed" not in text
+    assert "Gone" not in text
+
+
+def test_nothing_is_concluded_from_keys_that_the_destination_may_not_see(migrated_url: str, clock: Clock):
+    mail = mailing(migrated_url, clock, Route("one", "console", keys=("prod",)))
+    mail.watch.answer("spare", listing(A))
+    mail.watch.answer("prod", listing(model("b")))
+    mail.watch.answer("spare", listing(A))
+    mail.outbox().step()
+    assert "listed" not in as_text(mail.console.messages[-1])
+    mail.watch.close()

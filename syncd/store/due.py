@@ -18,7 +18,7 @@ from syncd.store import announcements as announced
 from syncd.store.change_rows import change_of
 from syncd.store.destinations import Destination
 from syncd.store.statements import chunks
-from syncd.store.tables import announcements, api_keys, changes, conditions, notices
+from syncd.store.tables import announcements, api_keys, changes, conditions, listings, notices
 
 # Not told because of a silence. That a message was to be brought up to date would have alerted nobody.
 MUTED: Final = and_(
@@ -103,10 +103,14 @@ class _Reading:
                 .join(api_keys, api_keys.c.id == changes.c.key_id)
                 .where(changes.c.id.in_(part))
             )
-            for row in self.connection.execute(query):
+            found = self.connection.execute(query).all()
+            gone = {row.slug for row in found if row.kind == "model.removed"}
+            elsewhere = _Elsewhere(self.connection, lambda key: self.audience.sees(self.destination.spec, key), gone)
+            for row in found:
                 told = wanted[row.id]
                 change = self._as_told(row)
-                yield ChangeDue(told.id, row.key_name, row.detected_at, change, self._mention(told))
+                others = elsewhere.of(row) if change.kind == "model.removed" else {}
+                yield ChangeDue(told.id, row.key_name, row.detected_at, change, self._mention(told), others)
 
     def _as_told(self, row: Row[Any]) -> Change:
         """The change; of a price, from the one this destination was told last."""
@@ -153,6 +157,36 @@ class _Reading:
 
     def _mention(self, row: Row[Any]) -> str | None:
         return self.audience.mention(row.route, self.destination.spec)
+
+
+class _Elsewhere:
+    """Which other keys list models that are gone for one, of those that the destination may read of."""
+
+    def __init__(self, connection: Connection, visible: Callable[[str], bool], slugs: Iterable[str]) -> None:
+        self._asked: dict[str, datetime | None] = {}
+        self._listing: dict[str, set[str]] = {}
+        slugs = list(slugs)
+        if not slugs:
+            return
+        keys = select(api_keys.c.name, api_keys.c.observed_at).where(api_keys.c.retired_at.is_(None))
+        self._asked = {row.name: row.observed_at for row in connection.execute(keys) if visible(row.name)}
+        for part in chunks(slugs):
+            query = (
+                select(listings.c.slug, api_keys.c.name)
+                .join(api_keys, api_keys.c.id == listings.c.key_id)
+                .where(listings.c.slug.in_(part), listings.c.valid_to.is_(None))
+            )
+            for row in connection.execute(query):
+                self._listing.setdefault(row.slug, set()).add(row.name)
+
+    def of(self, change: Row[Any]) -> dict[str, bool | None]:
+        """Whether each lists the model; None of those that were not asked since."""
+        lists = self._listing.get(change.slug, set())
+        return {
+            name: None if at is None or at < change.detected_at else name in lists
+            for name, at in self._asked.items()
+            if name != change.key_name
+        }
 
 
 def _named(subject: str, detail: Mapping[str, Json], visible: Callable[[str], bool]) -> Iterable[str]:

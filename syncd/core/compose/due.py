@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -15,13 +15,18 @@ Edge: TypeAlias = Literal["opened", "closed"]
 
 @dataclass(frozen=True, slots=True)
 class ChangeDue:
-    """A change that a destination is to be told of. `mention` is what its route calls people with."""
+    """A change that a destination is to be told of. `mention` is what its route calls people with.
+
+    Of a model that is gone, `elsewhere` tells of the other keys that the destination may read of whether they list it;
+    None of those that were not asked since.
+    """
 
     announcement: int
     key: str
     at: datetime
     change: Change
     mention: str | None = None
+    elsewhere: Mapping[str, bool | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,16 @@ from syncd.core.text import clean
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to say: a change, and every key it happened to."""
+    """One thing to say: a change, and every key it happened to.
+
+    Of a model that is gone, `still` names the keys that list it yet; None where that is not known of all, or where
+    there is nobody to compare with.
+    """
 
     change: Change
     keys: tuple[str, ...]
     at: datetime
+    still: tuple[str, ...] | None = None
 
 
 # How an item is said in a line.
@@ -34,11 +39,20 @@ def items_of(due: Iterable[ChangeDue]) -> list[Item]:
     grouped: dict[str, list[ChangeDue]] = {}
     for one in due:
         grouped.setdefault(one.change.fingerprint, []).append(one)
-    items = (
-        Item(same[0].change, tuple(dict.fromkeys(one.key for one in same)), min(one.at for one in same))
-        for same in grouped.values()
-    )
+    items = (_item(same) for same in grouped.values())
     return sorted(items, key=lambda item: rank(item.change.severity))
+
+
+def _item(same: list[ChangeDue]) -> Item:
+    keys = tuple(dict.fromkeys(one.key for one in same))
+    return Item(same[0].change, keys, min(one.at for one in same), _still(same, keys))
+
+
+def _still(same: list[ChangeDue], keys: tuple[str, ...]) -> tuple[str, ...] | None:
+    told = [(name, lists) for one in same for name, lists in one.elsewhere.items() if name not in keys]
+    if any(lists is None for _, lists in told) or not any(one.elsewhere for one in same):
+        return None
+    return tuple(dict.fromkeys(name for name, lists in told if lists))
 
 
 def section(kind: str, emoji: str, title: str, items: list[Item], *blocks: Block) -> Section:

@@ -66,8 +66,26 @@ def _what_it_was(body: Mapping[str, Json]) -> str:
 
 
 def _cause(items: list[Item]) -> Iterable[Block]:
+    said: dict[str, list[Item]] = {}
+    for item in items:
+        said.setdefault(_where_else(item), []).append(item)
+    for words, members in said.items():
+        if words:
+            which = "" if len(said) == 1 else f"{names([slug_of(item.change) for item in members])}: "
+            yield Paragraph((Span(f"{which}{words}"),))
     if any(item.change.detail.get("cause") == "tier-change" for item in items):
         yield Paragraph((Span("The plan changed at the same poll, which decides what a key may call."),))
+
+
+def _where_else(item: Item) -> str:
+    """Whether it is the access that has changed, or what the vendor offers; only from keys that were asked since."""
+    if item.still:
+        return f"Still listed for {names(item.still)}: it is the access that has changed."
+    if item.still is None:
+        return ""
+    if len(item.keys) > 1:
+        return "Gone for every key that had it: the vendor has likely withdrawn it."
+    return "No other key that is watched here lists it."
 
 
 def _body(side: object) -> Mapping[str, Json]:
