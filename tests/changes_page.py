@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from syncd.core.rules import CONDITIONS, RULES
+from syncd.core.rules import CONDITIONS, RULES, UNOPENED
 
 HEAD = """# Kinds of change
 
@@ -34,7 +34,8 @@ def lines() -> Iterator[str]:
         yield f"| `{rule.id}` | {rule.severity or '*derived*'} | {rule.meaning} |"
     yield CONDITIONS_HEAD
     for kind, severity in CONDITIONS.items():
-        yield f"| `{kind}` | {severity} |"
+        if kind not in UNOPENED:
+            yield f"| `{kind}` | {severity} |"
 
 
 def page() -> str:

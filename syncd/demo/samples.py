@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from syncd.core import canon
@@ -57,6 +58,8 @@ def _cases() -> Mapping[str, Sequence[Due]]:
         "key_forbidden": [_condition("access.forbidden", status=403, code="KEY_SUSPENDED")],
         "vendor_unreachable": [_unreachable()],
         "destination_broken": [_broken()],
+        "listing_suspicious": [_condition("listing.suspicious", missing=14, of=42)],
+        "balance_low": [_condition("balance.low", "prod", "staging", subject="account:acme", **_BALANCE)],
         "recovered": [_rejected("closed")],
         "digest": _many(),
         "silence_ended": [NoticeDue(1, _AT, "silence.ended", _SILENCE)],
@@ -65,6 +68,15 @@ def _cases() -> Mapping[str, Sequence[Due]]:
     }
 
 
+_BALANCE: Final[dict[str, Any]] = {
+    "account": "acme",
+    "left": 1_840,
+    "burn": 876,
+    "days": Decimal("2.1"),
+    "below": 3,
+    "rearm": Decimal("4.5"),
+    "unit": "days",
+}
 _SILENCE: Final = {"muted": 3, "author": "ana", "comment": "the vendor's maintenance", "since": "2026-11-22"}
 _SUMMARY: Final = {
     "models": 42,

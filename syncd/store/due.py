@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, or_, select
@@ -128,7 +129,7 @@ class _Reading:
         stored = self._stored(conditions, {row.condition_id for row in rows})
         for row in rows:
             one = stored[row.condition_id]
-            detail = json.loads(one.detail)
+            detail = json.loads(one.detail, parse_float=Decimal)
             yield ConditionDue(
                 announcement=row.id,
                 condition=one.id,

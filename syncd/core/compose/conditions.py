@@ -6,15 +6,16 @@ due --the same one of several keys--> one section: since when, what is known, th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 
-from syncd.core.canon import Json
+from syncd.core.canon import Json, is_number
 from syncd.core.compose.due import ConditionDue
 from syncd.core.compose.section import MOST_LINES, Section, and_more, merged
 from syncd.core.compose.states import STATES, closed_title, opened_title
-from syncd.core.message import Block, Bullets, Paragraph, Quote, Span, bold, code, names
+from syncd.core.message import Block, Bullets, Code, Paragraph, Quote, Span, bold, code, names
 from syncd.core.rules import CONDITIONS
-from syncd.core.text import clean, duration, moment
+from syncd.core.text import clean, duration, moment, number
 
 # What the vendor said, and where the condition's detail holds it.
 _ANSWER: Final = (("code", "code"), ("request", "request_id"))
@@ -52,6 +53,7 @@ def _opened(ones: Sequence[ConditionDue]) -> Section:
         *_known(ones),
         *and_more(len(ones), "syncd status"),
         *_advice(ones),
+        *_gauge(first.detail),
         Paragraph(state.remedy),
     )
     at = min(one.at for one in ones)
@@ -107,6 +109,10 @@ def _facts(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
             return _facts_of_vendor(one)
         case "destination.broken":
             return _facts_of_destination(one.detail)
+        case "listing.suspicious":
+            return _facts_of_listing(one.detail)
+        case "balance.low":
+            return _facts_of_balance(one.detail)
     return _facts_of_access(one.detail)
 
 
@@ -130,6 +136,48 @@ def _facts_of_vendor(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
         yield (Span(what[:1].upper() + what[1:]),)
     yield (Span("Address "), code(clean(one.subject.removeprefix("url:"), 120)))
     yield (Span(f"Affected: {names(one.keys)}"),)
+
+
+def _facts_of_listing(detail: Mapping[str, Json]) -> Iterable[tuple[Span, ...]]:
+    missing, known = _number(detail, "missing"), _number(detail, "of")
+    if missing is not None and known is not None:
+        yield (bold(number(missing)), Span(f" of {number(known)} models are missing from one poll to the next"))
+
+
+# What is known of a balance, and how each is said.
+_OF_BALANCE: Final = (
+    ("left", "Left {} credits"),
+    ("burn", "Burns {} credits a day"),
+    ("days", "Empty in about {} days"),
+)
+
+
+def _facts_of_balance(detail: Mapping[str, Json]) -> Iterable[tuple[Span, ...]]:
+    for name, words in _OF_BALANCE:
+        if (value := _number(detail, name)) is not None:
+            yield (Span(words.format(number(value))),)
+    below, rearm = _number(detail, "below"), _number(detail, "rearm")
+    if below is not None and rearm is not None:
+        unit = clean(str(detail.get("unit") or ""), 20)
+        yield (Span(f"Told below {number(below)} {unit}, and again once it has been above {number(rearm)}"),)
+
+
+_GAUGE: Final = 20
+
+
+def _gauge(detail: Mapping[str, Json]) -> Iterable[Block]:
+    """How much is left of what counts as low."""
+    unit = clean(str(detail.get("unit") or ""), 20)
+    left, below = _number(detail, "days" if unit == "days" else "left"), _number(detail, "below")
+    if left is None or below is None or below <= 0:
+        return
+    full = max(0, min(_GAUGE, int(_GAUGE * left / below)))
+    yield Code((f"{'█' * full}{'░' * (_GAUGE - full)} {number(left)} of {number(below)} {unit}",))
+
+
+def _number(detail: Mapping[str, Json], name: str) -> int | Decimal | None:
+    value = detail.get(name)
+    return value if is_number(value) else None
 
 
 def _facts_of_access(detail: Mapping[str, Json]) -> Iterable[tuple[Span, ...]]:

@@ -64,6 +64,23 @@ STATES: Final[Mapping[str, State]] = {
         meanwhile="What is to be told there waits; nothing is lost.",
         afterwards="What waited is being sent.",
     ),
+    "listing.suspicious": State(
+        "listing_suspicious",
+        "🕳️",
+        ("Suspicious listing for {keys}", "Suspicious listings for {count}: {keys}"),
+        ("The listing for {keys} is whole again", "The listings for {count} are whole again: {keys}"),
+        (Span("Nothing to do unless it lasts. What waits to be confirmed: "), code("syncd changes --held")),
+        meanwhile="Nothing is told as removed until it has been missing for longer.",
+    ),
+    "balance.low": State(
+        "balance_low",
+        "🪫",
+        ("Balance low: {account}", "Balance low: {account}"),
+        ("Balance of {account} is well again", "Balance of {account} is well again"),
+        (Span("Top up the account, or slow down what spends it."),),
+        meanwhile="At zero the vendor refuses every request.",
+        afterwards="It is watched as before.",
+    ),
 }
 
 
@@ -82,8 +99,8 @@ def closed_title(kind: str, detail: Mapping[str, Json], keys: Sequence[str]) -> 
 
 def _title(forms: tuple[str, str], detail: Mapping[str, Json], keys: Sequence[str], status: str = "") -> str:
     form = forms[len(keys) > 1]
-    where = str(detail.get("destination", ""))
-    return clean(form.format(keys=names(keys), count=count(len(keys), "key"), status=status, destination=where), 300)
+    named = {name: str(detail.get(name, "")) for name in ("destination", "account")}
+    return clean(form.format(keys=names(keys), count=count(len(keys), "key"), status=status, **named), 300)
 
 
 def condition_summary(kind: str, detail: Mapping[str, Json]) -> str:
