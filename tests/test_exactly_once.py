@@ -161,7 +161,7 @@ def test_other_destinations_go_on_while_one_is_out_of_order(migrated_url: str, s
     slack.channels[CHANNEL].is_archived = False
     slack.clock.advance(minutes=6)
     run(outbox)
-    assert [one["blocks"][0]["text"]["text"] for one in slack.messages(CHANNEL)][1:] == ["📈 Price up 10 %: a"]
+    assert [one["blocks"][0]["text"]["text"] for one in slack.messages(CHANNEL)][1:] == ["📈 Price up 400.0 %: a"]
     assert watch.rows("SELECT kind FROM condition_log WHERE closed_at IS NULL") == []
     watch.close()
 
