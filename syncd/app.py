@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TextIO
 
+import structlog
+
 from syncd.config import Config
 from syncd.core.changes import Policy
 from syncd.core.judge import Judgement
@@ -29,6 +31,8 @@ from syncd.store import Store
 
 if TYPE_CHECKING:
     import httpx
+
+log = structlog.get_logger()
 
 Clock = Callable[[], datetime]
 
@@ -113,8 +117,14 @@ def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, sink
         clock=clock,
         new_id=lambda: delivery_id(clock()),
         record_only=tuple(rules.record_only),
+        on_fault=_log_fault,
     )
     return App(config, store, Poller(discreet(fetcher.get), store, policy, judgement), outbox, targets, clock)
+
+
+def _log_fault(destination: str, error: Exception) -> None:
+    hint = "a bug: please report it; what waits there is tried again"
+    log.error("outbox.failed", to=destination, hint=hint, exc_info=error)
 
 
 # A shorter secret could be a word of the catalogue; no vendor gives out such keys.

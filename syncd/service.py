@@ -176,6 +176,8 @@ class Service:
                 if skew < earlier - 1:
                     log.warning("clock.set_back", seconds=round(earlier - skew))
                     self._rephase()
+                    self._doubtful = True  # the outbox thread looks through what waits
+                    self._news.set()
                 if not self._is_ours():
                     self.taken_over = self._stopping = True
                     return

@@ -135,7 +135,12 @@ def recovery(watch: Watch) -> None:
     watch.answer("prod", listing(A))
 
 
-SCENES = {"one change": one_change, "many changes": many_changes, "recovery": recovery}
+def first_message(watch: Watch) -> None:
+    """Nothing was ever sent there, and the channel's id is not known."""
+    watch.answer("prod", listing(A))
+
+
+SCENES = {"first message": first_message, "one change": one_change, "many changes": many_changes, "recovery": recovery}
 
 
 def outbox_of(watch: Watch, slack_url: str, token: str, store: Any, name: str) -> Outbox:
@@ -152,6 +157,8 @@ def outbox_of(watch: Watch, slack_url: str, token: str, store: Any, name: str) -
 
 def prepare(url: str, slack: FakeSlack, scene: str) -> None:
     """What was told long before: that watching began, and in one scene that the key is rejected."""
+    if scene == "first message":
+        return
     watch = Watch(url, Clock(_now()), routes=[ROUTE])
     watch.answer("prod", listing(A))
     go_on(watch, slack, "first")
@@ -229,6 +236,14 @@ def _now() -> datetime:
 # --- the table -----------------------------------------------------------------------------------------------------
 
 POINTS: dict[str, tuple[Point, ...]] = {
+    "first message": (
+        Point("open"),
+        Point("conversations.list", "before"),
+        Point("conversations.list"),
+        Point("locate", "before"),
+        Point("locate"),
+        Point("chat.postMessage"),
+    ),
     "one change": (
         Point("poll"),
         Point("open", "before"),

@@ -15,6 +15,7 @@ from syncd.core.delivery import (
     LONGEST_WAIT,
     PROBE_EVERY,
     RUNGS,
+    STUBBORN,
     Ambiguous,
     Attempted,
     CannotEverLook,
@@ -94,15 +95,29 @@ def test_every_outcome_has_its_state(
         ("metadata", "rich", Settlement("retry", NOW, error="no", rung="bare")),
         ("metadata", "bare", Settlement("retry", NOW, error="no", rung="plain")),
         ("metadata", "plain", Settlement("dead", error="no", rung="plain")),
-        *(
-            (part, rung, Settlement("retry", NOW, error="no", rung=rung, apart=True))
-            for part in ("thread", "edit")
-            for rung in RUNGS
-        ),
+        *(("thread", rung, Settlement("retry", NOW, error="no", rung=rung, apart=True)) for rung in RUNGS),
+        # What an edit would have said has been told in the thread.
+        *(("edit", rung, Settlement("dead", error="no", rung=rung)) for rung in RUNGS),
     ],
 )
 def test_what_is_refused_is_offered_in_the_next_form(part: Part, rung: Rung, settlement: Settlement):
     assert settle(Refused(part, "no"), 3, rung, NOW, chance(1)) == settlement
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_an_answer_that_stays_unclear_is_perhaps_about_the_form(rung: Rung):
+    """Silence is not: a network that is down says nothing of what was sent."""
+    unclear, silent = Ambiguous("internal_error", answered=True), Ambiguous("no answer in time")
+    assert settle(unclear, STUBBORN - 1, rung, NOW, chance(1)).rung == rung
+    assert settle(unclear, STUBBORN, rung, NOW, chance(1)).rung == "plain"
+    assert settle(silent, 1000, rung, NOW, chance(1)).rung == rung
+
+
+@pytest.mark.parametrize("attempted", [NotSent("no"), RateLimited(LATER, "429"), Refused("thread", "no")])
+def test_what_was_looked_for_in_vain_stays_so(attempted: NotSent | RateLimited | Refused):
+    """Else its next attempt would bear a remark that it may be a repetition, which it is not."""
+    assert settle(attempted, 3, "rich", NOW, chance(1), looks=2).looks == 2
+    assert settle(Ambiguous("reset"), 3, "rich", NOW, chance(1), looks=2).looks == 0
 
 
 @pytest.mark.parametrize("attempted", [NotSent("refused"), Ambiguous("refused")])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from syncd.core.routing import Route
+from syncd.outbox import Outbox
 from tests import fake_slack
 from tests.conftest import Clock
 from tests.crash_points import (
@@ -24,7 +25,7 @@ from tests.crash_points import (
     trial,
 )
 from tests.fake_slack import FakeSlack, Fault
-from tests.watching import Watch, listing, model, watching, with_price
+from tests.watching import Watch, listing, model, refusal, watching, with_price
 
 
 def check(result: Outcome, posts: int) -> None:
@@ -38,7 +39,7 @@ def check(result: Outcome, posts: int) -> None:
 
 
 # So many messages there are in the end: the two of the beginning, and those of the scene. An edit adds none.
-MESSAGES = {"one change": 2, "many changes": 5, "recovery": 3}
+MESSAGES = {"first message": 1, "one change": 2, "many changes": 5, "recovery": 3}
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
@@ -286,3 +287,134 @@ def test_nothing_is_found_that_is_not_ours(migrated_url: str, slack: FakeSlack):
         )
         go_on(watch, slack, "first")
         assert [one["bot_id"] for one in slack.messages(CHANNEL)] == ["B0E", slack.bot_id]
+
+
+# --- what is out of order, and what does not go away ---------------------------------------------------------------
+
+TO_OTHER = Route("second", "slack:#other")
+
+
+def hours(outbox: Outbox, slack: FakeSlack, number: float) -> None:
+    """Step through so many hours, twice a minute."""
+    assert isinstance(slack.clock, Clock)
+    for _ in range(int(number * 120)):
+        outbox.step()
+        slack.clock.advance(seconds=30)
+
+
+def titles(slack: FakeSlack, channel: str) -> list[str]:
+    return [one["blocks"][0]["text"]["text"] for one in slack.messages(channel)]
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+def test_what_only_a_post_can_tell_is_told_once(migrated_url: str, slack: FakeSlack):
+    """Asked, the channel seems to be well each time."""
+    slack.channel("C0OTHER", "other")
+    watch = begun(migrated_url, slack, ROUTE, TO_OTHER)
+    assert isinstance(slack.clock, Clock)
+    slack.clock.advance(minutes=5)
+    watch.answer("prod", listing(with_price(A, 11, 100)))
+    outbox = outbox_of(watch, slack.url, slack.token, watch.store, "restricted")
+    refused = fake_slack.code("restricted_action")
+    slack.faults["chat.postMessage"] = [refused, None, *[refused] * 40]
+    hours(outbox, slack, 1)
+    assert len(watch.rows("SELECT 1 FROM conditions")) == 1
+    assert len(slack.messages("C0OTHER")) == 2
+    slack.faults.clear()
+    hours(outbox, slack, 0.25)
+    assert watch.rows("SELECT 1 FROM conditions WHERE closed_at IS NULL") == []
+    assert titles(slack, CHANNEL)[-1] == "📈 Price up 400.0 %: a"
+    watch.close()
+
+
+def test_what_is_out_of_order_is_asked_also_where_nothing_waits(migrated_url: str, slack: FakeSlack):
+    watch = begun(migrated_url, slack)
+    assert isinstance(slack.clock, Clock)
+    slack.clock.advance(minutes=5)
+    slack.channels[CHANNEL].is_archived = True
+    watch.answer("prod", listing(with_price(A, 11, 100)))
+    outbox = outbox_of(watch, slack.url, slack.token, watch.store, "idle")
+    outbox.step()
+    watch.write("UPDATE deliveries SET state = 'dead' WHERE state = 'retry'")
+    assert watch.rows("SELECT kind FROM condition_log WHERE closed_at IS NULL") == [("destination.broken",)]
+    slack.channels[CHANNEL].is_archived = False
+    hours(outbox, slack, 0.2)
+    assert watch.rows("SELECT kind FROM condition_log WHERE closed_at IS NULL") == []
+    watch.close()
+
+
+def test_what_is_out_of_order_and_has_no_route_any_more_is_left(migrated_url: str, slack: FakeSlack):
+    watch = begun(migrated_url, slack)
+    slack.channels[CHANNEL].is_archived = True
+    watch.answer("prod", listing())
+    watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+    outbox = outbox_of(watch, slack.url, slack.token, watch.store, "left")
+    outbox.step()
+    watch.write("UPDATE deliveries SET state = 'dead' WHERE state = 'retry'")
+    watch.write("UPDATE announcements SET state = 'dropped' WHERE state = 'queued'")
+    outbox.routes = ()
+    hours(outbox, slack, 0.2)
+    assert watch.rows("SELECT kind FROM condition_log WHERE closed_at IS NULL AND kind LIKE 'dest%'") == []
+    assert outbox.next_due() is None
+    watch.close()
+
+
+def test_a_clock_that_was_ahead_is_not_waited_for(migrated_url: str, slack: FakeSlack):
+    assert isinstance(slack.clock, Clock)
+    right = slack.clock.now
+    slack.clock.now = right + timedelta(days=365)
+    watch = begun(migrated_url, slack)
+    slack.faults["chat.postMessage"] = [fake_slack.rate_limited("3600")]
+    watch.answer("prod", listing(model("b")))
+    outbox_of(watch, slack.url, slack.token, watch.store, "ahead").step()
+    slack.clock.now = right
+    watch.answer("prod", listing(model("b"), model("c")))
+    again = outbox_of(watch, slack.url, slack.token, watch.store, "right")
+    again.recover()
+    hours(again, slack, 0.1)
+    assert watch.rows("SELECT DISTINCT state FROM deliveries") == [("sent",)]
+    assert watch.rows("SELECT DISTINCT state FROM announcements") == [("sent",)]
+    watch.close()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+def test_a_message_that_slack_cannot_cope_with_is_told_in_plain_words(migrated_url: str, slack: FakeSlack):
+    watch = begun(migrated_url, slack)
+    watch.answer("prod", listing(model("b")))
+    slack.faults["chat.postMessage"] = [fake_slack.code("internal_error")] * 3
+    go_on(watch, slack, "then")
+    (_, told) = slack.messages(CHANNEL)
+    assert [block["type"] for block in told["blocks"]] == ["rich_text"]
+    assert watch.rows("SELECT DISTINCT state FROM deliveries") == [("sent",)]
+    watch.close()
+
+
+@pytest.mark.parametrize("answer", ["update_failed", "internal_error", "message_not_found"])
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+def test_an_edit_that_is_refused_holds_up_nothing(migrated_url: str, slack: FakeSlack, answer: str):
+    watch = begun(migrated_url, slack)
+    watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+    go_on(watch, slack, "opened")
+    slack.faults["chat.update"] = [fake_slack.code(answer)] * 50
+    watch.answer("prod", listing(A))
+    go_on(watch, slack, "closed")
+    watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+    go_on(watch, slack, "again")
+    assert len(slack.calls("chat.update")) == 1
+    assert [one for one in titles(slack, CHANNEL) if "rejected" in one] == ["⛔ Key prod is rejected (401)"] * 2
+    watch.close()
+
+
+def test_one_destinations_fault_does_not_keep_others_from_hearing(migrated_url: str, slack: FakeSlack):
+    slack.channel("C0OTHER", "other")
+    watch = begun(migrated_url, slack, ROUTE, TO_OTHER)
+    watch.answer("prod", listing(model("b")))
+    outbox = outbox_of(watch, slack.url, slack.token, watch.store, "faulty")
+    raised: list[str] = []
+    outbox.on_fault = lambda where, error: raised.append(f"{where} {type(error).__name__}")
+    spoilt = "UPDATE deliveries SET message = 'no message', state = 'retry', retry_at = :now WHERE destination_id = 1"
+    watch.write(spoilt, now=slack.clock())
+    outbox.step()
+    assert raised == ["slack:#alerts DecodeError"]
+    assert titles(slack, "C0OTHER")[-1] == "📦 2 changes for prod"
+    watch.close()

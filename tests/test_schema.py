@@ -392,6 +392,7 @@ def test_what_0002_adds_to_rows_is_empty(old_url: str):
         ("announcements", "silence_id", None),
         ("deliveries", "looks", 0),
         ("destinations", "last_error", None),
+        ("silences", "told_at", None),
     }
 
 

@@ -68,7 +68,7 @@ def test_a_message_that_comes_once_more_says_so(slack, sink, parcel):
         (fake_slack.page(400, "invalid_blocks"), Refused("payload", "invalid_blocks")),
         (fake_slack.page(403, "invalid_token"), unusable("token", "invalid_token")),
         (fake_slack.page(410, "channel_is_archived"), unusable("channel", "channel_is_archived")),
-        (fake_slack.page(500, "rollup_error"), Ambiguous("rollup_error")),
+        (fake_slack.page(500, "rollup_error"), Ambiguous("rollup_error", answered=True)),
         (fake_slack.page(200), Ambiguous("HTTP 200 without an answer of Slack's")),
         (fake_slack.page(200, "ok, thank you"), Ambiguous("HTTP 200 without an answer of Slack's")),
         (fake_slack.moved("http://127.0.0.1:1/"), Ambiguous("HTTP 302 without an answer of Slack's")),

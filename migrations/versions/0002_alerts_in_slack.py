@@ -21,6 +21,7 @@ def upgrade() -> None:
         ),
     )
     op.add_column("destinations", sa.Column("last_error", sa.Text, comment="what is out of order"))
+    op.add_column("silences", sa.Column("told_at", Utc, comment="when those who missed something heard of its end"))
     op.create_table(
         "notices",
         sa.Column("id", RowId, primary_key=True),
@@ -42,22 +43,19 @@ def upgrade() -> None:
             "CASE WHEN change_id IS NULL THEN 0 ELSE 1 END + CASE WHEN condition_id IS NULL THEN 0 ELSE 1 END"
             " + CASE WHEN notice_id IS NULL THEN 0 ELSE 1 END = 1",
         )
-    given = "notice_id IS NOT NULL"
-    op.create_index(
-        "uq_announcements_notice",
-        "announcements",
-        ["notice_id", "destination_id"],
-        unique=True,
-        sqlite_where=sa.text(given),
-        postgresql_where=sa.text(given),
-    )
-    op.create_index(
-        "ix_announcements_silenced",
-        "announcements",
-        ["silence_id"],
-        sqlite_where=sa.text("silence_id IS NOT NULL"),
-        postgresql_where=sa.text("silence_id IS NOT NULL"),
-    )
+    # What waits is asked for every few seconds, among all that was ever told.
+    op.drop_index("ix_announcements_queued", "announcements")
+    op.drop_index("ix_announcements_delivery_id", "announcements")
+    _index("ix_announcements_waiting", ["destination_id", "not_before"], "state = 'queued' AND delivery_id IS NULL")
+    _index("ix_announcements_told", ["delivery_id"], "delivery_id IS NOT NULL")
+    _index("ix_announcements_silenced", ["silence_id"], "silence_id IS NOT NULL")
+    _index("uq_announcements_notice", ["notice_id", "destination_id"], "notice_id IS NOT NULL", unique=True)
+
+
+def _index(name: str, columns: list[str], where: str, *, unique: bool = False) -> None:
+    """An index over the announcements that `where` picks, on both databases."""
+    given = sa.text(where)
+    op.create_index(name, "announcements", columns, unique=unique, sqlite_where=given, postgresql_where=given)
 
 
 def _announcements() -> sa.Table:

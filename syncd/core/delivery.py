@@ -34,6 +34,12 @@ LONGEST_WAIT: Final = timedelta(minutes=5)
 BETWEEN_LOOKS: Final = timedelta(seconds=20)
 LOOKS: Final = 2
 
+# No sink's wish for silence is believed for longer; so a time further ahead is a clock that was set back.
+LONGEST_SILENCE: Final = timedelta(hours=1)
+
+# An unclear answer so many times to one message, and it is tried in its plainest form.
+STUBBORN: Final = 3
+
 # How often a destination that is out of order is asked whether it works again; asking never posts.
 PROBE_EVERY: Final = timedelta(minutes=5)
 
@@ -66,9 +72,10 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """It may have arrived."""
+    """It may have arrived. `answered`: the sink did answer, with something that is no clear yes or no."""
 
     reason: str
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,34 +164,48 @@ def settle(
     chance: random.Random,
     *,
     look_after: datetime | None = None,
+    looks: int = 0,
 ) -> Settlement:
     """Decide after the `attempts`-th attempt, made in the form `rung`.
 
-    Before `look_after` a message that did arrive might not be found yet.
+    Before `look_after` a message that did arrive might not be found yet. `looks` were in vain before this attempt.
     """
+    settlement = _settled(attempted, attempts, rung, now + backoff(attempts, chance), now)
+    if settlement.state == "unknown":
+        return replace(settlement, retry_at=max(settlement.retry_at or now, look_after or now))
+    return replace(settlement, looks=looks) if settlement.state == "retry" else settlement
+
+
+def _settled(attempted: Attempted, attempts: int, rung: Rung, again: datetime, now: datetime) -> Settlement:
     match attempted:
         case Delivered(reference):
             return Settlement("sent", reference=reference, rung=rung)
         case NotSent(reason):
-            return Settlement("retry", now + backoff(attempts, chance), error=reason, rung=rung)
+            return Settlement("retry", again, error=reason, rung=rung)
         case RateLimited(until, reason):
             return Settlement("retry", until, error=reason, rung=rung, frozen_until=until)
-        case Ambiguous(reason):
-            again = now + backoff(attempts, chance)
-            return Settlement("unknown", max(again, look_after or again), error=reason, rung=rung)
+        case Ambiguous(reason, answered):
+            # It answers so each time: perhaps it is the form that it cannot cope with.
+            stubborn = answered and attempts >= STUBBORN
+            return Settlement("unknown", again, error=reason, rung=RUNGS[-1] if stubborn else rung)
         case Refused(part, reason):
             return _plainer(part, reason, rung, now)
         case Unusable(_, reason, hint):
-            again = now + PROBE_EVERY
-            return Settlement("retry", again, error=reason, rung=rung, frozen_until=again, unusable=True, hint=hint)
+            later = now + PROBE_EVERY
+            return Settlement("retry", later, error=reason, rung=rung, frozen_until=later, unusable=True, hint=hint)
         case Impossible(reason):
             return Settlement("dead", error=reason, rung=rung)
     assert_never(attempted)
 
 
 def _plainer(part: Part, reason: str, rung: Rung, now: datetime) -> Settlement:
-    """The next form of a message of which a part was refused; none is left after the plainest."""
-    if part in ("thread", "edit"):
+    """The next form of a message of which a part was refused; none is left after the plainest.
+
+    An edit that is refused is given up: what it would have said has been told in the thread.
+    """
+    if part == "edit":
+        return Settlement("dead", error=reason, rung=rung)
+    if part == "thread":
         return Settlement("retry", now, error=reason, rung=rung, apart=True)
     if part == "metadata" and rung == "rich":
         return Settlement("retry", now, error=reason, rung="bare")

@@ -111,7 +111,7 @@ def bystanders(
         return ()
     told: dict[str, Announcement] = {}
     for route in routes:
-        sees_all = not route.keys and not route.labels
+        sees_all = (not route.keys or "*" in route.keys) and not route.labels
         wants = _any(route.kinds, kind) and at_least(CONDITIONS[kind], route.min_severity)
         if route.to != broken and sees_all and wants:
             told.setdefault(route.to, Announcement(route.to, route.name, now))

@@ -116,7 +116,8 @@ def phrase(change: Change) -> tuple[Span, ...]:
     """The change in one line, without its model's name (which stands in the title or before it)."""
     if change.kind.startswith("credits.band."):
         return _price(change)
-    template = PHRASES[change.kind]
+    # A kind of a newer version's, after this one was put back.
+    template = PHRASES.get(change.kind, f"**{change.kind}** {{old}} → {{new}}")
     spans: list[Span] = []
     at = 0
     for piece in _PIECE.finditer(template):

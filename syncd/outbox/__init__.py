@@ -44,6 +44,7 @@ from syncd.core.delivery import (
     turn,
 )
 from syncd.core.routing import KeyFacts, Route
+from syncd.errors import StoreError
 from syncd.outbox import notices
 from syncd.outbox.claims import Claims
 from syncd.sinks import NotReached, Parcel, Sink
@@ -64,6 +65,10 @@ class Sent:
     error: str | None = None
 
 
+def _raised(destination: str, error: Exception) -> None:  # noqa: ARG001
+    raise error
+
+
 @dataclass
 class Outbox:
     """Delivers from the database to sinks. `sinks` maps a destination's scheme to who sends there.
@@ -80,15 +85,19 @@ class Outbox:
     record_only: tuple[str, ...] = ()
     hasty: bool = False
     chance: random.Random = field(default_factory=random.Random)
+    # Told of a bug: a destination, and what was raised. Whoever only tests wants to see it.
+    on_fault: Callable[[str, Exception], None] = _raised
 
     def recover(self) -> int:
         """At start, before the first step: mark what a dead process was sending. Returns how many deliveries.
 
         What is out of order is asked anew: who starts syncd has often just mended it.
         """
+        now = self.clock()
         with self.store.outbox() as tx:
-            tx.revive(self.clock())
-            return tx.recover(self._can_be_found, self.clock())
+            tx.clock_was_ahead(now)
+            tx.revive(now)
+            return tx.recover(self._can_be_found, now)
 
     def hurry(self) -> None:
         """Make every delivery that waits for another try due now; what a destination asked for still counts."""
@@ -103,7 +112,7 @@ class Outbox:
         """
         with self.store.outbox() as tx:
             notices.say(tx, self.audience, self.clock())
-        return [sent for destination in self._ready() if (sent := self._deliver(destination)) is not None]
+        return [sent for destination in self._ready() if (sent := self._try(destination)) is not None]
 
     def next_due(self) -> datetime | None:
         """When to step next; None if nothing waits."""
@@ -124,6 +133,16 @@ class Outbox:
         turns = ((destination, turn(queue, self._distance(destination))) for destination, queue in waiting)
         return {destination: at for destination, at in turns if at is not None}
 
+    def _try(self, destination: Destination) -> Sent | None:
+        """One destination's fault must not keep the others from hearing."""
+        try:
+            return self._deliver(destination)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            self.on_fault(destination.spec, error)
+            return None
+
     def _deliver(self, destination: Destination) -> Sent | None:
         sink = self._sink(destination)
         if destination.broken and not self._works(destination, sink):
@@ -143,23 +162,28 @@ class Outbox:
         return None if claimed is None else self._send(claimed, sink, started)
 
     def _works(self, destination: Destination, sink: Sink) -> bool:
-        """Whether a destination that was out of order is usable again; asking posts nothing."""
-        now = self.clock()
-        if self._is_left(destination):
+        """Whether to send to a destination that was out of order; asking posts nothing.
+
+        That it works is known, and told, only when something has arrived: a webhook cannot be asked, and in some
+        channels only a post shows what is wrong.
+        """
+        idle = self._is_idle(destination)
+        if idle and not self.audience.leads_to(destination.spec):
             with self.store.outbox() as tx:
-                tx.leave(destination, now)
+                tx.leave(destination, self.clock())
             return False
         found = sink.probe(destination.target)
         now = self.clock()
         why = None if found is None else {"what": found.reason, "hint": found.hint}
         with self.store.outbox() as tx:
             tx.probed(destination, why, now + PROBE_EVERY, now, self.audience.bystanders(destination.spec, now))
-        return found is None
+            if found is None and idle:
+                # Nothing is to be sent that would show it.
+                tx.works(destination, now)
+        return found is None and not idle
 
-    def _is_left(self, destination: Destination) -> bool:
-        """Whether no route leads there any more, and nothing waits."""
-        if self.audience.leads_to(destination.spec):
-            return False
+    def _is_idle(self, destination: Destination) -> bool:
+        """Whether nothing waits there."""
         with self.store.outbox() as tx:
             return turn(replace(tx.queue(destination), broken=False), timedelta(0)) is None
 
@@ -171,7 +195,9 @@ class Outbox:
         attempted = _attempt(sink, _parcel(delivery, channel, started)) if isinstance(channel, str) else channel
         ended = self.clock()
         look_after = asked + sink.settles
-        settlement = settle(attempted, delivery.attempts, delivery.rung, ended, self.chance, look_after=look_after)
+        settlement = settle(
+            attempted, delivery.attempts, delivery.rung, ended, self.chance, look_after=look_after, looks=delivery.looks
+        )
         bystanders = self.audience.bystanders(delivery.destination.spec, ended)
         with self.store.outbox() as tx:
             settled = tx.settle(delivery, settlement, started, ended, bystanders)

@@ -9,7 +9,7 @@ Everything happens in one transaction of the outbox, which is committed before a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -116,18 +116,24 @@ class Claims:
         The end of a condition, and the return of a model, answer the message that told of the beginning, or of the
         removal; they come after what is new.
         """
-        answered = {one.announcement: self._answered(one) for one in due}
+        returned = {slug for one in due if (slug := _returned(one)) is not None}
+        removals = self.tx.removals(returned, self.destination)
+        answered = {one.announcement: self._answered(one, removals) for one in due}
         if others := [one for one in due if answered[one.announcement] is None]:
             return others, None
         parent = answered[due[0].announcement] if due else None
         return [one for one in due if answered[one.announcement] == parent], parent
 
-    def _answered(self, one: Due) -> Arrived | None:
+    def _answered(self, one: Due, removals: Mapping[tuple[str, str], Arrived]) -> Arrived | None:
         if isinstance(one, ConditionDue) and one.edge == "closed":
             return self.tx.opening(one.condition, self.destination)
-        if isinstance(one, ChangeDue) and one.change.kind == "model.returned" and one.change.slug is not None:
-            return self.tx.removal(one.key, one.change.slug, self.destination)
-        return None
+        slug = _returned(one)
+        return removals.get((one.key, slug)) if isinstance(one, ChangeDue) and slug is not None else None
+
+
+def _returned(one: Due) -> str | None:
+    """The model that is back."""
+    return one.change.slug if isinstance(one, ChangeDue) and one.change.kind == "model.returned" else None
 
 
 def _without_calls(message: Message) -> Message:

@@ -18,6 +18,7 @@ def say(tx: OutboxTransaction, audience: Configured, now: datetime) -> None:
         visible = partial(audience.sees, destination.spec)
         detail = ended(silence, tx.silences.muted(silence, destination, audience), visible)
         tx.say(Notice(ENDED, f"{silence.id}|{destination.spec}", destination.spec, detail), now)
+    tx.silences.close(now)
     for period in periods(audience.routes, now):
         _sum_up(tx, audience, period, now)
 

@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 from urllib.request import Request
 
 from syncd import __version__
-from syncd.core.delivery import Attempted, CannotEverLook, Delivered, Looked, NotSent, Unusable
+from syncd.core.delivery import Attempted, CannotEverLook, Delivered, Looked, NotSent, Refused, Unusable
 from syncd.core.secret import Secret
 from syncd.sinks import NotReached, Parcel
 from syncd.sinks.post import exchange
@@ -58,7 +58,10 @@ class WebhookSink:
         url = self._urls.get(parcel.target)
         if url is None:
             return _UNKNOWN
-        content = render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)
+        try:
+            content = render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)
+        except Exception as error:  # noqa: BLE001 - a bug of ours; the plainer form may do without it
+            return Refused("payload", f"{type(error).__name__} in rendering")
         body = json.dumps(render.for_webhook(content)).encode()
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": f"syncd/{__version__}"}
         try:

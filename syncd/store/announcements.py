@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Update, func, select, update
+from sqlalchemy import Connection, Select, Update, and_, func, literal_column, select, update
 
 from syncd.core import credits
 from syncd.core.canon import decode
@@ -18,6 +18,10 @@ from syncd.store.tables import announcements, changes, destinations
 
 # Written and kept from the destination: too small a step, or muted. What it was told last is what it knows.
 _UNTOLD: Final = ("below_threshold", "silenced")
+
+
+# Queued, and taken by no delivery. The state stands in it as text, so that the partial index serves it.
+WAITING: Final = and_(announcements.c.state == literal_column("'queued'"), announcements.c.delivery_id.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,7 @@ def closings(connection: Connection, condition: int, now: datetime) -> list[Told
 
     Where the beginning waits to be told, there is nothing to tell any more: it is dropped with its end.
     """
-    untold = (
-        announcements.c.condition_id == condition,
-        announcements.c.state == "queued",
-        announcements.c.delivery_id.is_(None),
-    )
+    untold = announcements.c.condition_id == condition, WAITING
     connection.execute(update(announcements).where(*untold).values(state="dropped"))
     heard = connection.execute(_openings([condition]).where(announcements.c.state != "dropped")).all()
     return [
@@ -126,6 +126,16 @@ def told_band(connection: Connection, key: int, slug: str, destination: str) -> 
         return _band(row.new)
     untold = connection.execute(of_price.order_by(changes.c.id).limit(1)).one_or_none()
     return None if untold is None else _band(untold.old)
+
+
+def has_untold(connection: Connection, destination: str) -> bool:
+    """Whether a step of any price was too small to be told there, or was muted."""
+    query = (
+        select(announcements.c.id)
+        .join(destinations, destinations.c.id == announcements.c.destination_id)
+        .where(destinations.c.spec == destination, announcements.c.state.in_(("below_threshold", "silenced")))
+    )
+    return connection.scalar(query.limit(1)) is not None
 
 
 def first_untold(connection: Connection, key: int, slug: str, destination: str, change: int) -> str | None:

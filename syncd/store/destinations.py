@@ -73,7 +73,14 @@ def waiting(connection: Connection, only: Destination | None = None) -> list[tup
         (
             Destination(row.id, row.spec, broken=row.broken_since is not None, channel=row.channel_id),
             Queue(
-                row.frozen_until, row.last_sent_at, row.state, row.retry_at, row.urgent_at, row.other_at, row.edit_at
+                row.frozen_until,
+                row.last_sent_at,
+                row.state,
+                row.retry_at,
+                row.urgent_at,
+                row.other_at,
+                row.edit_at,
+                broken=row.broken_since is not None,
             ),
         )
         for row in connection.execute(query)
@@ -93,7 +100,7 @@ def _queued() -> Select[Any]:
             func.min(case((edit, not_before)), type_=Utc).label("edit_at"),
         )
         .outerjoin(changes, changes.c.id == announcements.c.change_id)
-        .where(announcements.c.state == "queued", announcements.c.delivery_id.is_(None))
+        .where(announced.WAITING)
         .group_by(announcements.c.destination_id)
     )
 
@@ -109,8 +116,8 @@ def locate(connection: Connection, destination: Destination, channel: str | None
     _update(connection, destination, {"channel_id": channel})
 
 
-def freeze(connection: Connection, destination: Destination, until: datetime) -> None:
-    """It gets nothing for a while."""
+def freeze(connection: Connection, destination: Destination, until: datetime | None) -> None:
+    """It gets nothing until then, or may be tried again."""
     _update(connection, destination, {"frozen_until": until})
 
 

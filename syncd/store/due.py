@@ -33,9 +33,9 @@ def due(connection: Connection, destination: Destination, now: datetime, audienc
     """Everything to be told there now, with what only waits for company, in the order in which it came up."""
     company = announcements.c.route.in_(sorted(audience.company))
     waiting = and_(
-        announcements.c.state == "queued",
-        announcements.c.delivery_id.is_(None),
-        or_(announcements.c.not_before <= now, company),
+        announced.WAITING,
+        # Of a condition only company holds back, and its beginning is told before its end.
+        or_(announcements.c.not_before <= now, company, announcements.c.condition_id.is_not(None)),
         or_(announcements.c.edge.is_(None), announcements.c.edge != "changed"),
     )
     return _read(connection, destination, waiting, audience)
@@ -53,15 +53,10 @@ def muted(connection: Connection, destination: Destination, silence: int, audien
 
 def muted_beginnings(connection: Connection, destination: Destination, audience: Audience) -> list[ConditionDue]:
     """The beginnings that silences kept from it, of conditions that have changed since."""
-    changed = announcements.alias("changed")
-    since = select(changed.c.id).where(
-        changed.c.condition_id == announcements.c.condition_id,
-        changed.c.destination_id == announcements.c.destination_id,
-        changed.c.edge == "changed",
-        changed.c.state == "queued",
-        changed.c.delivery_id.is_(None),
-    )
-    found = _read(connection, destination, and_(MUTED, announcements.c.edge == "opened", since.exists()), audience)
+    found: list[Due] = []
+    for part in chunks(set(revised(connection, destination).values())):
+        theirs = and_(MUTED, announcements.c.edge == "opened", announcements.c.condition_id.in_(part))
+        found += _read(connection, destination, theirs, audience)
     return [one for one in found if isinstance(one, ConditionDue)]
 
 
@@ -69,8 +64,7 @@ def revised(connection: Connection, destination: Destination) -> dict[int, int]:
     """The conditions that have changed since a message there told of them: announcement -> condition."""
     query = select(announcements.c.id, announcements.c.condition_id).where(
         announcements.c.destination_id == destination.id,
-        announcements.c.state == "queued",
-        announcements.c.delivery_id.is_(None),
+        announced.WAITING,
         announcements.c.edge == "changed",
     )
     return {row.id: row.condition_id for row in connection.execute(query.order_by(announcements.c.id))}
@@ -107,9 +101,10 @@ class _Reading:
             found = self.connection.execute(query).all()
             gone = {row.slug for row in found if row.kind == "model.removed"}
             elsewhere = _Elsewhere(self.connection, lambda key: self.audience.sees(self.destination.spec, key), gone)
+            some_untold = announced.has_untold(self.connection, self.destination.spec)
             for row in found:
                 told = wanted[row.id]
-                change = self._as_told(row)
+                change = self._as_told(row) if some_untold else change_of(row)
                 others = elsewhere.of(row) if change.kind == "model.removed" else {}
                 yield ChangeDue(told.id, row.key_name, row.detected_at, change, self._mention(told), others)
 

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
 
 from syncd.core import message as messages
 from syncd.core.audience import Audience
 from syncd.core.compose import Due
-from syncd.core.delivery import DeliveryState, Queue, Rung, Settlement
+from syncd.core.delivery import LONGEST_SILENCE, DeliveryState, Queue, Rung, Settlement
 from syncd.core.message import Message
 from syncd.core.routing import Announcement
 from syncd.store import destinations as places
 from syncd.store import due, notices
 from syncd.store.alerts import ByHand
+from syncd.store.announcements import WAITING
 from syncd.store.destinations import UNSETTLED, Destination
 from syncd.store.notices import Notice
 from syncd.store.silences import Silences
@@ -120,17 +121,22 @@ class OutboxTransaction:
         return due.told_in(self._connection, destination, delivery, audience)
 
     def recover(self, when: Callable[[str, datetime], datetime], now: datetime) -> int:
-        """At start: what a dead process was sending may have arrived; look for it at `when(spec, started)`."""
+        """At start: what a dead process was sending may have arrived; look for it at `when(spec, started)`.
+
+        Where the sink's name for the destination was not known yet, nothing was sent: it is sent again.
+        """
         query = (
-            select(deliveries.c.id, deliveries.c.started_at, destinations.c.spec)
+            select(deliveries.c.id, deliveries.c.started_at, destinations.c.spec, destinations.c.channel_id)
             .join(destinations, destinations.c.id == deliveries.c.destination_id)
             .where(deliveries.c.state == "sending")
         )
         orphans = self._connection.execute(query).all()
         for row in orphans:
-            self._attempted(row.id, row.started_at, now, "unknown", _DIED)
-            doubtful = {"state": "unknown", "retry_at": when(row.spec, row.started_at), "last_error": _DIED}
-            self._connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**doubtful))
+            state = "retry" if row.channel_id is None else "unknown"
+            self._attempted(row.id, row.started_at, now, state, _DIED)
+            at = now if row.channel_id is None else when(row.spec, row.started_at)
+            left = {"state": state, "retry_at": at, "last_error": _DIED}
+            self._connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**left))
         return len(orphans)
 
     def revive(self, now: datetime) -> None:
@@ -140,6 +146,19 @@ class OutboxTransaction:
         theirs = deliveries.c.destination_id.in_(select(destinations.c.id).where(broken))
         waiting = update(deliveries).where(theirs, deliveries.c.state == "retry")
         self._connection.execute(waiting.values(retry_at=now))
+
+    def clock_was_ahead(self, now: datetime) -> None:
+        """What was written down by a clock that was set back since must not be waited for."""
+        ahead = {"last_sent_at": now, "frozen_until": now + LONGEST_SILENCE}
+        for name, most in ahead.items():
+            column = destinations.c[name]
+            self._connection.execute(update(destinations).where(column > most).values({name: now}))
+        later = update(deliveries).where(
+            deliveries.c.state.in_(UNSETTLED), deliveries.c.retry_at > now + LONGEST_SILENCE
+        )
+        self._connection.execute(later.values(retry_at=now))
+        queued = update(announcements).where(WAITING, announcements.c.created_at > now)
+        self._connection.execute(queued.values(not_before=now, created_at=now))
 
     def hurry(self, now: datetime) -> None:
         """Every delivery that waits for another try is due now."""
@@ -302,10 +321,14 @@ class OutboxTransaction:
     ) -> None:
         """Write what asking a destination that was out of order has shown: what still is, or nothing."""
         if why is None:
-            places.mend(self._connection, destination, now)
+            places.freeze(self._connection, destination, None)
         else:
             places.freeze(self._connection, destination, until)
             places.fail(self._connection, destination, why, bystanders, now)
+
+    def works(self, destination: Destination, now: datetime) -> None:
+        """It is no longer out of order."""
+        places.mend(self._connection, destination, now)
 
     def leave(self, destination: Destination, now: datetime) -> None:
         """No route leads there any more, and nothing waits."""
@@ -318,16 +341,22 @@ class OutboxTransaction:
         )
         return self._first(of_opening)
 
-    def removal(self, key: str, slug: str, destination: Destination) -> Arrived | None:
-        """The last message that told the destination of a model's removal, if it can be answered."""
-        of_removal = (
-            _arrived(destination)
-            .join(changes, changes.c.id == announcements.c.change_id)
-            .join(api_keys, api_keys.c.id == changes.c.key_id)
-            .where(api_keys.c.name == key, changes.c.slug == slug, changes.c.kind == "model.removed")
-            .order_by(changes.c.id.desc())
-        )
-        return self._first(of_removal)
+    def removals(self, slugs: Iterable[str], destination: Destination) -> dict[tuple[str, str], Arrived]:
+        """By key and slug, the last message that told the destination of a model's removal and can be answered."""
+        found: dict[tuple[str, str], Arrived] = {}
+        for part in chunks(slugs):
+            of_removals = (
+                select(api_keys.c.name, changes.c.slug, deliveries.c.id, deliveries.c.slack_ts)
+                .select_from(changes)
+                .join(api_keys, api_keys.c.id == changes.c.key_id)
+                .join(announcements, announcements.c.change_id == changes.c.id)
+                .join(deliveries, deliveries.c.id == announcements.c.delivery_id)
+                .where(changes.c.slug.in_(part), changes.c.kind == "model.removed", *_told_there(destination))
+                .order_by(changes.c.id)
+            )
+            rows = self._connection.execute(of_removals)
+            found.update({(row.name, row.slug): Arrived(row.id, row.slack_ts) for row in rows})
+        return found
 
     def _first(self, query: Select[Any]) -> Arrived | None:
         row = self._connection.execute(query.limit(1)).one_or_none()
@@ -339,9 +368,13 @@ def _arrived(destination: Destination) -> Select[Any]:
     return (
         select(deliveries.c.id, deliveries.c.slack_ts)
         .join(announcements, announcements.c.delivery_id == deliveries.c.id)
-        .where(
-            announcements.c.destination_id == destination.id,
-            deliveries.c.state == "sent",
-            deliveries.c.slack_ts.is_not(None),
-        )
+        .where(*_told_there(destination))
+    )
+
+
+def _told_there(destination: Destination) -> tuple[ColumnElement[bool], ...]:
+    return (
+        announcements.c.destination_id == destination.id,
+        deliveries.c.state == "sent",
+        deliveries.c.slack_ts.is_not(None),
     )

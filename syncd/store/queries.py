@@ -148,15 +148,19 @@ def open_conditions(connection: Connection) -> Rows:
 def outbox(connection: Connection) -> Rows:
     """How many deliveries are in each state, with the oldest, and the announcements that wait to be composed.
 
-    Dead ones that a person has seen to need nobody any more.
+    Dead ones that a person has seen to need nobody any more, nor do edits: what they say was told in the thread.
     """
     return select(
         connection,
         """
-        SELECT state, COUNT(*) AS deliveries, MIN(created_at) AS oldest FROM alert_log
+        SELECT state, COUNT(*) AS deliveries, MIN(created_at) AS oldest FROM deliveries
         WHERE NOT (
             state = 'dead'
-            AND (COALESCE(last_error, '') LIKE :queued_anew OR COALESCE(last_error, '') LIKE :dropped)
+            AND (
+                op = 'update'
+                OR COALESCE(last_error, '') LIKE :queued_anew
+                OR COALESCE(last_error, '') LIKE :dropped
+            )
         )
         GROUP BY state
         UNION ALL

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, cast, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from syncd.core.audience import Audience
 from syncd.core.compose import ConditionDue, Due
-from syncd.core.silence import ENDED, Silence, matchers, silence_of
+from syncd.core.silence import Silence, matchers, silence_of
 from syncd.store import due
+from syncd.store.announcements import WAITING
 from syncd.store.destinations import Destination
 from syncd.store.due import MUTED
 from syncd.store.queries import Rows, cell
 from syncd.store.statements import chunks, inserted
-from syncd.store.tables import announcements, api_keys, destinations, notices, silences
+from syncd.store.tables import announcements, api_keys, destinations, silences
 
 
 class Silences:
@@ -104,8 +105,7 @@ class Silences:
         )
         rest = update(announcements).where(
             announcements.c.destination_id == destination.id,
-            announcements.c.state == "queued",
-            announcements.c.delivery_id.is_(None),
+            WAITING,
             announcements.c.edge.in_(("closed", "changed")),
             by.is_not(None),
         )
@@ -113,18 +113,24 @@ class Silences:
 
     def ended(self, now: datetime) -> list[tuple[Silence, Destination]]:
         """Those that have ended, with each destination where one has muted something and that was not told so."""
-        where = select(announcements.c.silence_id, announcements.c.destination_id).where(MUTED).distinct().subquery()
-        subject = cast(silences.c.id, String) + "|" + destinations.c.spec
-        told = select(notices.c.id).where(notices.c.kind == ENDED, notices.c.subject == subject)
+        over = select(silences).where(silences.c.until <= now, silences.c.told_at.is_(None)).order_by(silences.c.id)
+        return [(_silence(row), one) for row in self._connection.execute(over).all() for one in self._missed(row.id)]
+
+    def _missed(self, silence: int) -> list[Destination]:
+        """Where it has muted something."""
         query = (
-            select(silences, destinations.c.id.label("destination"), destinations.c.spec)
-            .join(where, where.c.silence_id == silences.c.id)
-            .join(destinations, destinations.c.id == where.c.destination_id)
-            .where(silences.c.until <= now, ~told.exists())
-            .order_by(silences.c.id, destinations.c.id)
+            select(destinations.c.id, destinations.c.spec)
+            .join(announcements, announcements.c.destination_id == destinations.c.id)
+            .where(announcements.c.silence_id == silence, MUTED)
+            .distinct()
+            .order_by(destinations.c.id)
         )
-        rows = self._connection.execute(query).all()
-        return [(_silence(row), Destination(row.destination, row.spec)) for row in rows]
+        return [Destination(row.id, row.spec) for row in self._connection.execute(query)]
+
+    def close(self, now: datetime) -> None:
+        """All that have ended by now were told of."""
+        over = update(silences).where(silences.c.until <= now, silences.c.told_at.is_(None))
+        self._connection.execute(over.values(told_at=now))
 
     def muted(self, silence: Silence, destination: Destination, audience: Audience) -> list[Due]:
         """What it kept from a destination."""

@@ -266,6 +266,7 @@ silences = Table(
     Column("until", Utc, nullable=False),
     Column("author", String, nullable=False),
     Column("comment", Text, nullable=False),
+    Column("told_at", Utc, comment="when those who missed something heard of its end"),
 )
 
 notices = Table(
@@ -312,8 +313,10 @@ announcements = Table(
     ),
     _partial("uq_announcements_notice", "notice_id", "destination_id", where="notice_id IS NOT NULL", unique=True),
     _partial("ix_announcements_silenced", "silence_id", where="silence_id IS NOT NULL"),
-    _partial("ix_announcements_queued", "destination_id", "not_before", where="state = 'queued'"),
-    Index("ix_announcements_delivery_id", "delivery_id"),
+    _partial(
+        "ix_announcements_waiting", "destination_id", "not_before", where="state = 'queued' AND delivery_id IS NULL"
+    ),
+    _partial("ix_announcements_told", "delivery_id", where="delivery_id IS NOT NULL"),
 )
 
 balance_days = Table(

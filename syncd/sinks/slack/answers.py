@@ -151,7 +151,7 @@ def meaning(status: int, headers: Mapping[str, str], data: object, now: datetime
             return unusable(kind, reason)
     if kind is None and code and status in _NOT_TRIED:
         return NotSent(reason)
-    return Ambiguous(reason)
+    return Ambiguous(reason, answered=bool(code))
 
 
 _INVITE: Final = "invite the app: /invite in the channel"
@@ -208,7 +208,7 @@ def of_webhook(status: int, headers: Mapping[str, str], text: str, now: datetime
     code = text.strip()
     code = code if _CODE.fullmatch(code) else ""
     if status >= _SERVER:
-        return Ambiguous(code or f"HTTP {status}")
+        return Ambiguous(code or f"HTTP {status}", answered=bool(code))
     match kind := _OF_WEBHOOKS.get(code):
         case "payload":
             return Refused(kind, code)

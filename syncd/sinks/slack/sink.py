@@ -52,6 +52,8 @@ APART: Final = timedelta(minutes=2)
 _LAG: Final = timedelta(seconds=15)
 # The message may bear a time before that of the attempt: clocks differ, and this is cheap.
 _BEFORE: Final = timedelta(seconds=120)
+# Nor is it looked for among everything that was said there in the months that syncd may have been away.
+_AFTER: Final = timedelta(minutes=10)
 _PAGE: Final = 200
 _CHANNELS_A_PAGE: Final = 1000
 # A channel with more messages since is not read to its end.
@@ -115,7 +117,10 @@ class SlackSink:
 
     def send(self, parcel: Parcel) -> Attempted:
         """Post, answer in a thread, or change what was posted. One call at a time for each channel."""
-        content = {"channel": parcel.channel, **render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)}
+        try:
+            content = {"channel": parcel.channel, **render.payload(parcel.message, parcel.id, parcel.rung, parcel.note)}
+        except Exception as error:  # noqa: BLE001 - a bug of ours; the plainer form may do without it
+            return Refused("payload", f"{type(error).__name__} in rendering")
         method = "chat.postMessage"
         if parcel.edits is not None:
             method = "chat.update"
@@ -174,6 +179,9 @@ class SlackSink:
                 return answers.unusable("channel", reason)
             case Refused("edit", reason) if parcel.edits is None:
                 return answers.unusable("channel", reason)
+            case Ambiguous(reason, answered=True) if parcel.edits is not None:
+                # Whether it was done or not: trying again until it is clear would hold up alerts.
+                return Refused("edit", reason)
         return meaning
 
     def _listed(self, name: str, types: str) -> str | Failed:
@@ -201,6 +209,7 @@ class SlackSink:
                 "inclusive": True,
             }
         params["oldest"] = f"{(parcel.started + skew - _BEFORE).timestamp():.6f}"
+        params["latest"] = f"{(parcel.started + skew + self.settles + _AFTER).timestamp():.6f}"
         if parcel.thread is not None:
             return "conversations.replies", {**params, "ts": parcel.thread}
         return "conversations.history", params
