@@ -15,9 +15,11 @@ from syncd.store.outbox import OutboxTransaction
 def say(tx: OutboxTransaction, audience: Configured, now: datetime) -> None:
     """Write down what there is to say: the end of a silence, a summary for which it is time."""
     for silence, destination in tx.silences.ended(now):
+        if tx.said(ENDED, subject := f"{silence.id}|{destination.spec}"):
+            continue
         visible = partial(audience.sees, destination.spec)
         detail = ended(silence, tx.silences.muted(silence, destination, audience), visible)
-        tx.say(Notice(ENDED, f"{silence.id}|{destination.spec}", destination.spec, detail), now)
+        tx.say(Notice(ENDED, subject, destination.spec, detail), now)
     tx.silences.close(now)
     for period in periods(audience.routes, now):
         _sum_up(tx, audience, period, now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, case, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, func, insert, literal, literal_column, or_, select, update
 
 from syncd.core.canon import dumps
 from syncd.core.delivery import Queue
@@ -19,6 +19,8 @@ from syncd.store.tables import announcements, changes, conditions, deliveries, d
 from syncd.store.types import Utc
 
 UNSETTLED: Final = ("sending", "retry", "unknown")
+# As text, so that the partial index serves it.
+_ON_ITS_WAY: Final = deliveries.c.state.in_([literal_column(f"'{state}'") for state in UNSETTLED])
 BROKEN: Final = "destination.broken"
 
 
@@ -106,9 +108,7 @@ def _queued() -> Select[Any]:
 
 
 def _on_its_way() -> Select[Any]:
-    return select(deliveries.c.destination_id, deliveries.c.state, deliveries.c.retry_at).where(
-        deliveries.c.state.in_(UNSETTLED)
-    )
+    return select(deliveries.c.destination_id, deliveries.c.state, deliveries.c.retry_at).where(_ON_ITS_WAY)
 
 
 def locate(connection: Connection, destination: Destination, channel: str | None) -> None:
