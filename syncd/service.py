@@ -374,5 +374,5 @@ def log_polled(polled: Polled) -> None:
 def log_sent(sent: Sent) -> None:
     """The one log line of an attempt to deliver."""
     write = log.info if sent.state == "sent" else log.warning
-    error = {"error": sent.error} if sent.error else {}
+    error = {name: text for name, text in (("error", sent.error), ("hint", sent.hint)) if text}
     write("delivery", id=sent.delivery, to=sent.destination, kind=sent.kind, state=sent.state, **error)

@@ -271,11 +271,17 @@ def test_what_is_never_taken_is_dead_and_frees_its_destination(mail: Mail):
     assert [sent.state for sent in outbox.step()] == ["sent"]
 
 
-def test_a_destination_nobody_serves_is_dead(migrated_url: str, clock: Clock):
+def test_what_waits_for_a_destination_that_is_no_longer_configured_waits(migrated_url: str, clock: Clock):
     mail = mailing(migrated_url, clock, Route("odd", "pigeon:north"))
     mail.change_price(11)
     (sent,) = mail.outbox().step()
-    assert (sent.state, sent.error) == ("dead", "no sink serves this destination")
+    assert (sent.state, sent.error) == ("retry", "no longer configured")
+    assert "syncd alerts drop" in sent.hint
+    assert mail.watch.rows("SELECT channel_id FROM destinations") == [(None,)]
+    later = mail.outbox()
+    later.sinks = {"pigeon": mail.slack}
+    later.recover()
+    assert [one.state for one in later.step()] == ["sent"]
     mail.watch.close()
 
 

@@ -18,7 +18,8 @@ from syncd.cli.common import LogFormat, LogLevel, Options
 app = typer.Typer(
     name="syncd",
     help="Watches the Vivix model catalogue for each of your API keys, keeps its history in SQL and says what changed.",
-    epilog="Without a configuration file but with VIVIX_KEY set, syncd watches that one key and alerts on the console.",
+    epilog="Without a configuration file but with VIVIX_KEY set, syncd watches that one key and alerts"
+    " in Slack (SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN and SLACK_CHANNEL) or on the console.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from syncd.cli.common import load
+from syncd.cli.common import load, user
 from syncd.core import by_hand
 from syncd.core.audience import Operator
 from syncd.core.by_hand import Handled, No
@@ -54,7 +53,7 @@ def found(connection: Connection, given: str) -> str:
 
 def author_of(given: str | None) -> str:
     """Who does it: the name given, else the user's; under sudo the person, not root."""
-    return given or os.environ.get("SUDO_USER") or os.environ.get("USER") or "unknown"
+    return given or user()
 
 
 @contextmanager
@@ -178,7 +177,9 @@ def _drop_queued(store: Store, spec: str, note: str) -> str:
         tx.drop(tx.revised(destination))
         due = tx.due(destination, _END, Operator())
         if not due:
-            return f"nothing waits at {spec}"
+            current = tx.unsettled(destination)
+            also = "" if current is None else f"; but {current.id} is on its way: `syncd alerts drop {current.id}`"
+            return f"nothing waits to be composed at {spec}{also}"
         one = hand.handled(_composed(tx, due, destination))
         hand.drop(one, by_hand.Drop(note))
     return f"{one.id}  dropped, for {spec}: {count(len(due), 'announcement')}"

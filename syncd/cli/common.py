@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,14 @@ class Options:
     log_level: LogLevel
     log_format: LogFormat
     debug: bool
+
+
+def user() -> str:
+    """Who runs the command, also behind sudo."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):  # a process of a user id without a name
+        return f"user {os.getuid()}"
 
 
 def load(options: Options, *, secrets: bool = True) -> Config:

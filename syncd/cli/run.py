@@ -250,11 +250,10 @@ def _deliver(app: App, *, seconds: float) -> str:
         if any(one.state == "sent" for one in sent):
             continue
         due = app.outbox.next_due()
-        if due is None:
-            return (
-                f"{count(dead, 'alert')} could not be delivered: see `syncd alerts list --state dead`" if dead else ""
-            )
-        wait = max(0.1, (due - app.clock()).total_seconds())
-        if time.monotonic() + wait > deadline:
-            return "some alerts could not be sent yet; the next run sends them" if app.outbox.overdue() else ""
+        wait = None if due is None else max(0.1, (due - app.clock()).total_seconds())
+        if wait is None or time.monotonic() + wait > deadline:
+            break
         time.sleep(wait)
+    if dead:
+        return f"{count(dead, 'alert')} could not be delivered: see `syncd alerts list --state dead`"
+    return "some alerts could not be sent yet; the next run sends them" if app.outbox.overdue() else ""

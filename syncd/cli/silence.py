@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.common import load, reading
+from syncd.cli.common import load, reading, user
 from syncd.cli.output import Format, FormatOption, chosen, write
 from syncd.cli.show import moment
 from syncd.core.rules import KINDS, SEVERITIES, Severity
@@ -173,7 +172,7 @@ def _span(text: str) -> timedelta:
 
 def _author(given: str) -> str:
     """Under sudo the person, not root."""
-    return clean(given or os.environ.get("SUDO_USER") or os.environ.get("USER") or "unknown", 60)
+    return clean(given or user(), 60)
 
 
 def _comment(given: str) -> str:

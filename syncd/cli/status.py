@@ -12,7 +12,7 @@ import typer
 
 from syncd.cli.common import load, opened
 from syncd.cli.output import Format, FormatOption, chosen, write
-from syncd.core.text import duration
+from syncd.core.text import count, duration
 
 # A delivery that is older than this and not sent is a fault, not a delay.
 _LATE: Final = timedelta(minutes=15)
@@ -44,12 +44,10 @@ def status(ctx: typer.Context, form: FormatOption = None) -> None:
         keys = queries.key_status(connection).dicts()
         conditions = queries.open_conditions(connection).dicts()
         outbox = queries.outbox(connection).dicts()
-        broken = queries.broken_destinations(connection).dicts()
     needs = [
         *_of_keys(keys, {key.name: key.interval for key in config.keys}, datetime.now(UTC)),
         *_of_conditions(conditions),
         *_of_outbox(outbox, datetime.now(UTC)),
-        *_of_destinations(broken),
         *([] if config.routes else ["no route is configured, so nobody is told anything: add [[routes]]"]),
     ]
     where = {"configuration": config.source, "database": engine.shown_url(config.database.url)}
@@ -70,25 +68,22 @@ def _of_conditions(conditions: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     from syncd.core.compose import condition_summary
 
     for one in conditions:
+        detail = json.loads(one["detail"])
         if one["kind"] == "destination.broken":
-            continue  # told below, with what it answers
-        yield f"{condition_summary(one['kind'], json.loads(one['detail']))}, since {one['opened_at'][:19]} UTC"
+            what = f"{detail['destination']} takes no alerts ({detail['what']}), since {one['opened_at'][:19]} UTC"
+            yield f"{what}: {detail['hint'] or 'see `syncd check --online`'}; what waits is sent once it works"
+            continue
+        yield f"{condition_summary(one['kind'], detail)}, since {one['opened_at'][:19]} UTC"
 
 
 def _of_outbox(outbox: Iterable[Mapping[str, Any]], now: datetime) -> Iterable[str]:
     late = (now - _LATE).strftime("%Y-%m-%d %H:%M:%S.%f")
     for row in outbox:
         if row["state"] == "dead":
-            yield f"{row['deliveries']} alerts could not be delivered: see `syncd alerts list --state dead`"
+            yield f"{count(row['deliveries'], 'alert')} could not be delivered: see `syncd alerts list --state dead`"
         elif row["state"] != "sent" and row["oldest"] < late:
-            waiting = f"{row['deliveries']} alerts wait to be sent ({row['state']})"
+            waiting = f"{count(row['deliveries'], 'alert')} to be sent ({row['state']})"
             yield f"{waiting}, the oldest since {row['oldest'][:19]} UTC: see `syncd alerts list`"
-
-
-def _of_destinations(broken: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    for one in broken:
-        what = f"{one['spec']} takes no alerts ({one['last_error']}) since {one['broken_since'][:19]} UTC"
-        yield f"{what}: see docs/slack.md; what waits is sent once it works"
 
 
 def _tell(found: Status, where: Mapping[str, str], form: Format | None) -> None:

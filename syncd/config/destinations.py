@@ -9,7 +9,7 @@ from syncd.config.problems import Refused
 from syncd.config.secrets import unresolved
 
 _HINT = 'write "slack:#channel", "slack:C0123456789", "webhook:env:NAME" or "console"'
-_SLACK_CHANNEL = re.compile(r"#[^\s#,:{}]{1,80}|[CG][A-Z0-9]{4,20}")
+_SLACK_CHANNEL = re.compile(r"#[^\sA-Z#@,:.;/\\<>&|{}]{1,80}|[CG][A-Z0-9]{4,20}")
 _PLACEHOLDER = re.compile(r"\{labels\.([^{}]+)\}")
 
 

@@ -33,6 +33,7 @@ LONGEST_WAIT: Final = timedelta(minutes=5)
 # A message that was posted may show up late where it is looked for: wait before the first look, and look twice.
 BETWEEN_LOOKS: Final = timedelta(seconds=20)
 LOOKS: Final = 2
+BETWEEN_REPEATS: Final = timedelta(minutes=15)
 
 # No sink's wish for silence is believed for longer; so a time further ahead is a clock that was set back.
 LONGEST_SILENCE: Final = timedelta(hours=1)
@@ -214,8 +215,14 @@ def _plainer(part: Part, reason: str, rung: Rung, now: datetime) -> Settlement:
     return Settlement("dead", error=reason, rung=rung)
 
 
-def settle_look(looked: Looked, looks: int, rung: Rung, now: datetime, error: str | None) -> Settlement:
-    """Decide after looking for a message that may have arrived; `looks` were without success before this one."""
+def settle_look(
+    looked: Looked, looks: int, rung: Rung, now: datetime, error: str | None, *, attempts: int = 1
+) -> Settlement:
+    """Decide after looking for a message that may have arrived; `looks` were without success before this one.
+
+    What cannot be looked for is sent again at once, and if that is as unclear, from then on ever so often: to lose it
+    would be worse than to repeat it, but nobody wants it every minute.
+    """
     match looked:
         case Found(reference):
             return Settlement("sent", reference=reference, rung=rung)
@@ -226,7 +233,8 @@ def settle_look(looked: Looked, looks: int, rung: Rung, now: datetime, error: st
         case CannotLook(reason, why):
             return _look_later(reason, why, Settlement("unknown", now + BETWEEN_LOOKS, rung=rung, looks=looks), now)
         case CannotEverLook():
-            return Settlement("retry", now, error=error, rung=rung)
+            again = now if attempts == 1 else now + BETWEEN_REPEATS
+            return Settlement("retry", again, error=error, rung=rung)
     assert_never(looked)
 
 

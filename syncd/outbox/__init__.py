@@ -31,10 +31,8 @@ from syncd.core.delivery import (
     PROBE_EVERY,
     Ambiguous,
     Attempted,
-    CannotEverLook,
     CannotLook,
     DeliveryState,
-    Impossible,
     Looked,
     Settlement,
     Unusable,
@@ -63,6 +61,7 @@ class Sent:
     state: DeliveryState
     changes: int
     error: str | None = None
+    hint: str = ""
 
 
 def _raised(destination: str, error: Exception) -> None:  # noqa: ARG001
@@ -167,25 +166,27 @@ class Outbox:
         That it works is known, and told, only when something has arrived: a webhook cannot be asked, and in some
         channels only a post shows what is wrong.
         """
-        idle = self._is_idle(destination)
-        if idle and not self.audience.leads_to(destination.spec):
+        waits = self._waits(destination)
+        if waits is None and not self.audience.leads_to(destination.spec):
             with self.store.outbox() as tx:
                 tx.leave(destination, self.clock())
             return False
         found = sink.probe(destination.target)
         now = self.clock()
+        to_send = waits is not None and waits <= now
         why = None if found is None else {"what": found.reason, "hint": found.hint}
         with self.store.outbox() as tx:
             tx.probed(destination, why, now + PROBE_EVERY, now, self.audience.bystanders(destination.spec, now))
-            if found is None and idle:
-                # Nothing is to be sent that would show it.
+            if found is None and not to_send:
+                # Nothing is sent that would show it.
                 tx.works(destination, now)
-        return found is None and not idle
+        return found is None and to_send
 
-    def _is_idle(self, destination: Destination) -> bool:
-        """Whether nothing waits there."""
+    def _waits(self, destination: Destination) -> datetime | None:
+        """When there would be something to send if it were in order."""
         with self.store.outbox() as tx:
-            return turn(replace(tx.queue(destination), broken=False), timedelta(0)) is None
+            queue = tx.queue(destination)
+        return turn(replace(queue, broken=False, frozen_until=None), self._distance(destination))
 
     # --- sending ---
 
@@ -220,7 +221,9 @@ class Outbox:
     def _look(self, delivery: Delivery, sink: Sink) -> Sent | None:
         looked = _look(sink, _parcel(delivery, delivery.destination.channel or "", delivery.started))
         ended = self.clock()
-        settlement = settle_look(looked, delivery.looks, delivery.rung, ended, delivery.error)
+        settlement = settle_look(
+            looked, delivery.looks, delivery.rung, ended, delivery.error, attempts=delivery.attempts
+        )
         bystanders = self.audience.bystanders(delivery.destination.spec, ended)
         with self.store.outbox() as tx:
             settled = tx.settle_look(delivery, settlement, ended, bystanders)
@@ -257,23 +260,26 @@ class Outbox:
         return started + self.sinks.get(spec.partition(":")[0], _NOBODY).settles
 
 
+_NO_SINK: Final = Unusable("token", "no longer configured", "configure it again, or drop what waits: syncd alerts drop")
+
+
 class _Nobody:
-    """The sink of a destination whose scheme no sink serves: its route was written by another version."""
+    """The sink of a destination that the configuration says nothing of any more: what waits there waits."""
 
     distance = timedelta(0)
     settles = timedelta(0)
 
-    def locate(self, target: str) -> str | NotReached:
-        return target
+    def locate(self, target: str) -> str | NotReached:  # noqa: ARG002
+        return _NO_SINK
 
     def send(self, parcel: Parcel) -> Attempted:  # noqa: ARG002
-        return Impossible("no sink serves this destination")
+        return _NO_SINK
 
     def look(self, parcel: Parcel) -> Looked:  # noqa: ARG002
-        return CannotEverLook()
+        return CannotLook(_NO_SINK.reason, _NO_SINK)
 
     def probe(self, target: str) -> Unusable | None:  # noqa: ARG002
-        return None
+        return _NO_SINK
 
 
 _NOBODY: Final = _Nobody()
@@ -317,4 +323,5 @@ def _sent(delivery: Delivery, settlement: Settlement) -> Sent:
         settlement.state,
         delivery.changes,
         settlement.error,
+        settlement.hint,
     )

@@ -65,15 +65,17 @@ class Claims:
 
         Where none was sent, or the sink has no name for it, there is nothing to edit.
         """
+        outdated: dict[Arrived | None, list[int]] = {}
         for announcement, condition in self.tx.revised(self.destination).items():
-            told = self.tx.opening(condition, self.destination)
-            due = [] if told is None else self.tx.told_in(self.destination, told.id, self.audience)
-            if told is not None and due:
-                return self._update(told, due, announcement)
-            self.tx.drop([announcement])
+            outdated.setdefault(self.tx.opening(condition, self.destination), []).append(announcement)
+        self.tx.drop(outdated.pop(None, []))
+        for told, revisions in outdated.items():
+            if told is not None and (due := self.tx.told_in(self.destination, told.id, self.audience)):
+                return self._update(told, due, revisions)
+            self.tx.drop(revisions)
         return None
 
-    def _update(self, told: Arrived, due: list[Due], announcement: int) -> Delivery:
+    def _update(self, told: Arrived, due: list[Due], revisions: list[int]) -> Delivery:
         identity = self.new_id()
         message = _without_calls(compose(due, identity))
         delivery = Delivery(
@@ -87,7 +89,7 @@ class Claims:
             parent=told.id,
             reference=told.reference,
         )
-        self.tx.open(delivery, [announcement], self.now)
+        self.tx.open(delivery, revisions, self.now)
         return delivery
 
     # --- what is audible ---

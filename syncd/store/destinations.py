@@ -90,10 +90,14 @@ def waiting(connection: Connection, only: Destination | None = None) -> list[tup
 
 
 def _queued() -> Select[Any]:
-    """When the first is due of what no delivery has taken: what breaks requests or is no change is urgent."""
+    """When the first is due of what no delivery has taken.
+
+    Urgent is what breaks requests, and what is no change; that something works again can wait for more of it.
+    """
     not_before = announcements.c.not_before
-    edit = func.coalesce(announcements.c.edge, "") == "changed"
-    urgent = and_(~edit, or_(announcements.c.change_id.is_(None), changes.c.severity == "breaking"))
+    edge = func.coalesce(announcements.c.edge, "")
+    edit = edge == "changed"
+    urgent = and_(edge.not_in(("changed", "closed")), or_(announcements.c.change_id.is_(None), _BREAKING))
     return (
         select(
             announcements.c.destination_id,
@@ -105,6 +109,9 @@ def _queued() -> Select[Any]:
         .where(announced.WAITING)
         .group_by(announcements.c.destination_id)
     )
+
+
+_BREAKING: Final = changes.c.severity == "breaking"
 
 
 def _on_its_way() -> Select[Any]:
@@ -148,7 +155,7 @@ def mend(connection: Connection, destination: Destination, now: datetime, **more
     """It works: its condition closes, and those who heard of its beginning hear of that."""
     _update(connection, destination, {"broken_since": None, "frozen_until": None, "last_error": None, **more})
     if destination.broken and (condition := _open_condition(connection, destination)) is not None:
-        connection.execute(update(conditions).where(conditions.c.id == condition).values(closed_at=now))
+        _close(connection, condition, now)
         announced.write(connection, announced.closings(connection, condition, now))
 
 
@@ -156,9 +163,16 @@ def leave(connection: Connection, destination: Destination, now: datetime) -> No
     """Nobody is told anything there any more: that it is out of order is over, and no news."""
     _update(connection, destination, {"broken_since": None, "frozen_until": None, "last_error": None})
     if (condition := _open_condition(connection, destination)) is not None:
-        connection.execute(update(conditions).where(conditions.c.id == condition).values(closed_at=now))
+        _close(connection, condition, now)
         unsaid = announcements.c.condition_id == condition, announcements.c.state == "queued"
         connection.execute(update(announcements).where(*unsaid).values(state="dropped"))
+
+
+def _close(connection: Connection, condition: int, now: datetime) -> None:
+    """Never before it opened, even if the clock was set back."""
+    opened = conditions.c.opened_at
+    end = case((opened > now, opened), else_=literal(now, Utc()))
+    connection.execute(update(conditions).where(conditions.c.id == condition).values(closed_at=end))
 
 
 def _open_condition(connection: Connection, destination: Destination) -> int | None:

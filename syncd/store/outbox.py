@@ -301,8 +301,8 @@ class OutboxTransaction:
         return True
 
     def _sent(self, delivery: Delivery, now: datetime) -> None:
-        """It works; and from a message of its own the next one keeps its distance."""
-        more = {"last_sent_at": now} if delivery.parent is None else {}
+        """It works; and from what people were called to the next message keeps its distance."""
+        more = {} if delivery.op == "update" else {"last_sent_at": now}
         places.mend(self._connection, delivery.destination, now, **more)
 
     # --- the destination ---

@@ -173,12 +173,6 @@ def outbox(connection: Connection) -> Rows:
     )
 
 
-def broken_destinations(connection: Connection) -> Rows:
-    """Where nothing can be delivered until a person has mended something."""
-    query = "SELECT spec, broken_since, last_error FROM destinations WHERE broken_since IS NOT NULL ORDER BY spec"
-    return select(connection, query)
-
-
 def totals(connection: Connection) -> dict[str, Cell]:
     """Polls, changes and alerts so far: the demo's summary."""
     row = select(

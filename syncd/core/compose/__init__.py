@@ -121,11 +121,12 @@ def _message(
 
 
 def _mentions(due: Sequence[Due]) -> tuple[str, ...]:
-    """Whom the routes of what is due call; the end of a condition calls nobody."""
+    """Whom the routes of what is due call. The end of a condition calls nobody, nor does a first catalogue."""
     called = (
         one.mention
         for one in due
-        if isinstance(one, ChangeDue) or (isinstance(one, ConditionDue) and one.edge == "opened")
+        if (isinstance(one, ChangeDue) and not is_first(one))
+        or (isinstance(one, ConditionDue) and one.edge == "opened")
     )
     return tuple(dict.fromkeys(mention for mention in called if mention is not None))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from syncd.core import wording
 from syncd.core.changes import Change
@@ -35,12 +35,22 @@ Saying: TypeAlias = Callable[[Item], tuple[Span, ...]]
 
 
 def items_of(due: Iterable[ChangeDue]) -> list[Item]:
-    """The same change of several keys is one item. The worst come first."""
+    """The same change of several keys is one item. The worst come first, and of these what is gone."""
     grouped: dict[str, list[ChangeDue]] = {}
-    for one in due:
+    for one in _standing(due):
         grouped.setdefault(one.change.fingerprint, []).append(one)
     items = (_item(same) for same in grouped.values())
-    return sorted(items, key=lambda item: rank(item.change.severity))
+    return sorted(items, key=lambda item: (rank(item.change.severity), item.change.kind != "model.removed"))
+
+
+_PRESENCE: Final = frozenset({"model.added", "model.returned", "model.removed"})
+
+
+def _standing(due: Iterable[ChangeDue]) -> list[ChangeDue]:
+    """Without what no longer holds: of a model that came and went meanwhile, only what happened last is told."""
+    every = list(due)
+    last = {(one.key, one.change.slug): one for one in every if one.change.kind in _PRESENCE}
+    return [one for one in every if one.change.kind not in _PRESENCE or last[one.key, one.change.slug] is one]
 
 
 def _item(same: list[ChangeDue]) -> Item:
