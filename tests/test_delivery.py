@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncd.core.delivery import (
+    BETWEEN_EDITS,
     BETWEEN_LOOKS,
+    BETWEEN_REPEATS,
     LONGEST_WAIT,
     PROBE_EVERY,
     RUNGS,
@@ -208,7 +210,7 @@ EARLIER, SOON = NOW - timedelta(minutes=1), NOW + timedelta(minutes=1)
         # Only what is not urgent keeps its distance from the message before.
         (Queue(urgent_at=EARLIER, last_sent_at=NOW), EARLIER),
         (Queue(other_at=EARLIER, last_sent_at=NOW), NOW + DISTANCE),
-        (Queue(edit_at=EARLIER, last_sent_at=NOW), EARLIER),
+        (Queue(edit_at=EARLIER, last_sent_at=NOW), NOW + BETWEEN_EDITS),
         (Queue(other_at=LATER, last_sent_at=NOW), LATER),
         (Queue(other_at=EARLIER, last_sent_at=NOW - DISTANCE), NOW),
         # The first of them.
@@ -271,7 +273,7 @@ def test_what_is_urgent_is_not_delayed_by_any_distance(queue: Queue, distance: t
     if queue.on_its_way is None and queue.urgent_at is not None:
         assert at is not None
         assert at <= max(queue.urgent_at, queue.frozen_until or queue.urgent_at)
-    if queue.other_at is None:
+    if queue.other_at is None and queue.edit_at is None:
         assert at == turn(queue, timedelta(0))
 
 
@@ -318,3 +320,25 @@ def test_a_turn_is_never_before_all_that_waits(queue: Queue, distance: timedelta
 )
 def test_what_should_have_been_told_by_now(queue: Queue, late: bool):  # noqa: FBT001 - a row of the table
     assert overdue(queue, NOW) is late
+
+
+def test_what_cannot_be_looked_for_is_not_repeated_every_minute():
+    """At once where it is the first time, then ever so often: there may be an outage in which messages do arrive."""
+    assert settle_look(CannotEverLook(), 0, "rich", NOW, "reset", attempts=1).retry_at == NOW
+    assert settle_look(CannotEverLook(), 0, "rich", NOW, "reset", attempts=2).retry_at == NOW + BETWEEN_REPEATS
+
+
+@pytest.mark.parametrize(
+    ("why", "until"),
+    [
+        (None, NOW + BETWEEN_LOOKS),
+        (RateLimited(LATER, "ratelimited"), LATER),
+        (Unusable("channel", "is_archived", "unarchive it"), NOW + PROBE_EVERY),
+    ],
+)
+def test_a_look_that_fails_says_something_of_the_destination(why: RateLimited | Unusable | None, until: datetime):
+    """A doubtful message must not be asked for again and again where nothing can be read."""
+    settled = settle_look(CannotLook("no", why), 1, "rich", NOW, "reset")
+    assert (settled.state, settled.retry_at, settled.looks) == ("unknown", until, 1)
+    assert settled.unusable == isinstance(why, Unusable)
+    assert settled.frozen_until == (None if why is None else until)

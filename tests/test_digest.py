@@ -19,6 +19,7 @@ from syncd.demo.vendor import made_up_models
 from tests.test_compose import NOW, changed, condition
 
 Model = dict[str, Any]
+(A_MODEL,) = made_up_models(1)
 
 
 def priced(models: Sequence[Model], factor: int) -> list[Model]:
@@ -207,3 +208,21 @@ def test_no_change_is_lost_or_told_twice(unlocked: int, removed: int, dearer: in
         lines_told = told(message)
         assert len(lines_told) == len(set(lines_told))
         assert len(lines_told) + left(message) == len(due)
+
+
+def test_of_a_model_that_came_and_went_only_the_last_is_told():
+    """Else the worse of both would stand first, whichever came first."""
+    came, went = changed([], [A_MODEL]), changed([A_MODEL], [])
+    assert compose([*came, *went], "x").title == "1 model removed for prod"
+    assert compose([*went, *came], "x").title == "1 model unlocked for prod"
+    other = changed([], [A_MODEL], key="spare")
+    assert compose([*other, *went], "x").title == "2 changes for prod, spare"
+
+
+def test_what_is_gone_is_named_before_other_changes_that_break():
+    due = storm(unlocked=0, removed=3, dearer=0, breaking=20)
+    assert [line.endswith(" removed") for line in lines(compose(due, "x"))] == [*[True] * 3, *[False] * 7]
+
+
+def test_a_first_catalogue_calls_nobody():
+    assert compose([mentioning(one) for one in _first("prod", 42)], "x").mentions == ()

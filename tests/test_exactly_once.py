@@ -418,3 +418,42 @@ def test_one_destinations_fault_does_not_keep_others_from_hearing(migrated_url: 
     assert raised == ["slack:#alerts DecodeError"]
     assert titles(slack, "C0OTHER")[-1] == "📦 2 changes for prod"
     watch.close()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+def test_many_recoveries_are_few_messages(migrated_url: str, slack: FakeSlack):
+    watch = begun(migrated_url, slack)
+    assert isinstance(slack.clock, Clock)
+    keys = [f"key-{number:02}" for number in range(30)]
+    for key in keys:
+        watch.answer(key, refusal("KEY_REVOKED"), status=401)
+    go_on(watch, slack, "out")
+    slack.clock.advance(hours=1)
+    outbox = outbox_of(watch, slack.url, slack.token, watch.store, "well")
+    before = len(slack.calls("chat.postMessage"))
+    for key in keys:
+        watch.answer(key, listing(A))
+        outbox.step()
+    run(outbox)
+    assert len(slack.calls("chat.postMessage")) - before <= 3
+    assert len(slack.calls("chat.update")) <= 3
+    assert (
+        titles(slack, CHANNEL)[1] == "✅ Over: 30 keys are rejected (401): key-00, key-01, key-02, key-03 and 26 more"
+    )
+    watch.close()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+def test_a_destination_that_broke_before_the_clock_was_set_back_can_be_mended(migrated_url: str, slack: FakeSlack):
+    watch = begun(migrated_url, slack)
+    assert isinstance(slack.clock, Clock)
+    slack.clock.advance(hours=2)
+    slack.channels[CHANNEL].is_archived = True
+    watch.answer("prod", listing(model("b")))
+    outbox_of(watch, slack.url, slack.token, watch.store, "ahead").step()
+    slack.clock.advance(hours=-2)
+    slack.channels[CHANNEL].is_archived = False
+    go_on(watch, slack, "right")
+    assert watch.rows("SELECT opened_at <= closed_at FROM conditions") == [(1,)]
+    assert titles(slack, CHANNEL)[-1] == "📦 2 changes for prod"
+    watch.close()

@@ -35,6 +35,9 @@ BETWEEN_LOOKS: Final = timedelta(seconds=20)
 LOOKS: Final = 2
 BETWEEN_REPEATS: Final = timedelta(minutes=15)
 
+# What changes soon after is changed with it.
+BETWEEN_EDITS: Final = timedelta(seconds=10)
+
 # No sink's wish for silence is believed for longer; so a time further ahead is a clock that was set back.
 LONGEST_SILENCE: Final = timedelta(hours=1)
 
@@ -271,19 +274,22 @@ class Queue:
 def turn(queue: Queue, distance: timedelta) -> datetime | None:
     """When something can be done next at a destination, perhaps long ago; None if nothing waits.
 
-    One delivery at a time. What is not urgent keeps its `distance` from the message before. Nothing is sent to what is
-    out of order, but it is asked now and then.
+    One delivery at a time. What is not urgent keeps its `distance` from what was sent before, an edit less. Nothing is
+    sent to what is out of order, but it is asked now and then.
     """
     if queue.broken:
         return queue.frozen_until or LONG_AGO
     if queue.on_its_way is not None:
         at = None if queue.on_its_way == "sending" else queue.retry_at
     else:
-        other = queue.other_at
-        if other is not None and queue.last_sent_at is not None:
-            other = max(other, queue.last_sent_at + distance)
-        at = min((one for one in (queue.urgent_at, other, queue.edit_at) if one is not None), default=None)
+        other = _apart(queue.other_at, queue.last_sent_at, distance)
+        edit = _apart(queue.edit_at, queue.last_sent_at, min(distance, BETWEEN_EDITS))
+        at = min((one for one in (queue.urgent_at, other, edit) if one is not None), default=None)
     return at if at is None or queue.frozen_until is None else max(at, queue.frozen_until)
+
+
+def _apart(at: datetime | None, last: datetime | None, distance: timedelta) -> datetime | None:
+    return at if at is None or last is None else max(at, last + distance)
 
 
 def overdue(queue: Queue, now: datetime) -> bool:

@@ -301,9 +301,8 @@ class OutboxTransaction:
         return True
 
     def _sent(self, delivery: Delivery, now: datetime) -> None:
-        """It works; and from what people were called to the next message keeps its distance."""
-        more = {} if delivery.op == "update" else {"last_sent_at": now}
-        places.mend(self._connection, delivery.destination, now, **more)
+        """It works; and what comes next keeps its distance."""
+        places.mend(self._connection, delivery.destination, now, last_sent_at=now)
 
     # --- the destination ---
 
