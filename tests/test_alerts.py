@@ -526,7 +526,10 @@ def test_what_waits_at_a_destination_is_dropped_as_one_message_that_can_be_read_
     assert desk.announcements() == [("dropped", identity)] * 2
     assert "Price" in desk.run("show", identity, "--format", "table").out
     assert desk.step() == []
-    assert desk.run("drop", "--queued", "slack:#ops", "--reason", "again").out == "nothing waits at slack:#ops\n"
+    assert (
+        desk.run("drop", "--queued", "slack:#ops", "--reason", "again").out
+        == "nothing waits to be composed at slack:#ops\n"
+    )
     assert desk.run("retry", identity).code == 0
     assert [state for _, state in desk.step()] == ["sent"]
 
@@ -545,7 +548,7 @@ def test_nothing_can_wait_where_nothing_was_ever_told(desk: Desk):
 
 
 def test_status_stops_asking_for_a_person_who_has_been_there(desk: Desk):
-    asks = r"alerts could not be delivered: see `syncd alerts list --state dead`"
+    asks = r"alerts? could not be delivered: see `syncd alerts list --state dead`"
     one, two, three = desk.tell(DEAD), desk.tell(DEAD), desk.tell(DEAD)
     assert re.search(rf"^! 3 {asks}$", desk.home.run("status", "--format", "table").out, re.MULTILINE)
     desk.run("drop", one, "--reason", "old")
