@@ -35,7 +35,7 @@ BETWEEN_LOOKS: Final = timedelta(seconds=20)
 LOOKS: Final = 2
 BETWEEN_REPEATS: Final = timedelta(minutes=15)
 
-# What changes soon after is changed with it.
+# What changes, or ends, soon after is told with it.
 BETWEEN_EDITS: Final = timedelta(seconds=10)
 
 # No sink's wish for silence is believed for longer; so a time further ahead is a clock that was set back.
@@ -256,9 +256,9 @@ def _look_later(reason: str, why: Unusable | RateLimited | None, later: Settleme
 class Queue:
     """What waits at a destination.
 
-    Of a delivery on its way: its state, and when it is to be tried again; of what is
-    queued: when the first is due that is urgent, the first of the others, and the first change to a message that is
-    there already. Where it is `broken`, there is always something to do: to ask whether it still is.
+    Of a delivery on its way: its state, and when it is to be tried again. Of what is queued: when the first is due that
+    is urgent, the first of the others, the first change to a message that is there already, and the first end of a
+    condition. Where it is `broken`, there is always something to do: to ask whether it still is.
     """
 
     frozen_until: datetime | None = None
@@ -269,13 +269,14 @@ class Queue:
     other_at: datetime | None = None
     edit_at: datetime | None = None
     broken: bool = False
+    end_at: datetime | None = None
 
 
 def turn(queue: Queue, distance: timedelta) -> datetime | None:
     """When something can be done next at a destination, perhaps long ago; None if nothing waits.
 
-    One delivery at a time. What is not urgent keeps its `distance` from what was sent before, an edit less. Nothing is
-    sent to what is out of order, but it is asked now and then.
+    One delivery at a time. What is not urgent keeps its `distance` from what was sent before; edits and
+    the ends of conditions keep less. Nothing is sent to what is out of order, but it is asked now and then.
     """
     if queue.broken:
         return queue.frozen_until or LONG_AGO
@@ -283,8 +284,9 @@ def turn(queue: Queue, distance: timedelta) -> datetime | None:
         at = None if queue.on_its_way == "sending" else queue.retry_at
     else:
         other = _apart(queue.other_at, queue.last_sent_at, distance)
-        edit = _apart(queue.edit_at, queue.last_sent_at, min(distance, BETWEEN_EDITS))
-        at = min((one for one in (queue.urgent_at, other, edit) if one is not None), default=None)
+        less = min(distance, BETWEEN_EDITS)
+        edit, end = (_apart(at, queue.last_sent_at, less) for at in (queue.edit_at, queue.end_at))
+        at = min((one for one in (queue.urgent_at, other, edit, end) if one is not None), default=None)
     return at if at is None or queue.frozen_until is None else max(at, queue.frozen_until)
 
 
@@ -294,7 +296,7 @@ def _apart(at: datetime | None, last: datetime | None, distance: timedelta) -> d
 
 def overdue(queue: Queue, now: datetime) -> bool:
     """Whether something should have been told by now: what waits for its digest should not."""
-    due = [at for at in (queue.urgent_at, queue.other_at) if at is not None]
+    due = [at for at in (queue.urgent_at, queue.other_at, queue.end_at) if at is not None]
     return queue.on_its_way is not None or any(at <= now for at in due)
 
 

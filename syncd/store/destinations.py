@@ -56,6 +56,7 @@ def waiting(connection: Connection, only: Destination | None = None) -> list[tup
             queued.c.urgent_at,
             queued.c.other_at,
             queued.c.edit_at,
+            queued.c.end_at,
             on_its_way.c.state,
             on_its_way.c.retry_at,
         )
@@ -83,6 +84,7 @@ def waiting(connection: Connection, only: Destination | None = None) -> list[tup
                 row.other_at,
                 row.edit_at,
                 broken=row.broken_since is not None,
+                end_at=row.end_at,
             ),
         )
         for row in connection.execute(query)
@@ -96,14 +98,14 @@ def _queued() -> Select[Any]:
     """
     not_before = announcements.c.not_before
     edge = func.coalesce(announcements.c.edge, "")
-    edit = edge == "changed"
     urgent = and_(edge.not_in(("changed", "closed")), or_(announcements.c.change_id.is_(None), _BREAKING))
     return (
         select(
             announcements.c.destination_id,
             func.min(case((urgent, not_before)), type_=Utc).label("urgent_at"),
-            func.min(case((~or_(urgent, edit), not_before)), type_=Utc).label("other_at"),
-            func.min(case((edit, not_before)), type_=Utc).label("edit_at"),
+            func.min(case((~or_(urgent, edge.in_(("changed", "closed"))), not_before)), type_=Utc).label("other_at"),
+            func.min(case((edge == "closed", not_before)), type_=Utc).label("end_at"),
+            func.min(case((edge == "changed", not_before)), type_=Utc).label("edit_at"),
         )
         .outerjoin(changes, changes.c.id == announcements.c.change_id)
         .where(announced.WAITING)
