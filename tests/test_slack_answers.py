@@ -39,9 +39,9 @@ MEANINGS = {
     "request_timeout": NotSent("request_timeout"),
     "team_added_to_org": NotSent("team_added_to_org"),
     "org_login_required": NotSent("org_login_required"),
-    "internal_error": Ambiguous("internal_error"),
-    "fatal_error": Ambiguous("fatal_error"),
-    "invented_yesterday": Ambiguous("invented_yesterday"),
+    "internal_error": Ambiguous("internal_error", answered=True),
+    "fatal_error": Ambiguous("fatal_error", answered=True),
+    "invented_yesterday": Ambiguous("invented_yesterday", answered=True),
     **{
         code: Refused("payload", code)
         for code in (
@@ -103,7 +103,7 @@ def test_a_gateway_with_a_code_of_slack_has_posted_nothing(status: int):
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_an_error_of_slack_inside_may_have_posted_under_every_status(status: int):
-    assert of_code("internal_error", status) == Ambiguous("internal_error")
+    assert of_code("internal_error", status) == Ambiguous("internal_error", answered=True)
     assert isinstance(meaning(status, {}, "Bad gateway", NOW), Ambiguous)
 
 
@@ -198,9 +198,9 @@ def test_how_far_slack_s_clock_is_ahead(date: str | None, seconds: float):
         (404, "channel_not_found", unusable("channel", "channel_not_found")),
         (410, "channel_is_archived", unusable("channel", "channel_is_archived")),
         (429, "", RateLimited(SOON, "ratelimited")),
-        (500, "rollup_error", Ambiguous("rollup_error")),
+        (500, "rollup_error", Ambiguous("rollup_error", answered=True)),
         (503, "<html>", Ambiguous("HTTP 503")),
-        (503, "invalid_payload", Ambiguous("invalid_payload")),
+        (503, "invalid_payload", Ambiguous("invalid_payload", answered=True)),
         (200, "<html>", Ambiguous("HTTP 200 without an answer of Slack's")),
         (200, "OK", Ambiguous("HTTP 200 without an answer of Slack's")),
     ],
