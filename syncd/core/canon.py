@@ -14,7 +14,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, Literal, NoReturn, TypeAlias
@@ -47,10 +47,11 @@ MISSING: Final = Missing.MISSING
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something odd that was kept all the same: where (a JSON Pointer) and what."""
+    """Something odd that was kept all the same: where (a JSON Pointer) and what; `id` if it is a finding too."""
 
     place: str
     what: str
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,8 @@ def digest(text: str) -> str:
 
 def is_number(value: Json) -> bool:
     """Whether it is a JSON number; a Boolean never is (Python's `isinstance(True, int)` says otherwise)."""
-    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+    # By exact type: a Boolean is an int to isinstance, which is also three times slower here.
+    return type(value) is int or type(value) is Decimal
 
 
 def same(a: Json, b: Json) -> bool:

@@ -13,9 +13,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
-from syncd.core.canon import MAX_DEPTH, Json, Note, UnreadableError, canonical, decode, digest, dumps, pointer
+import msgspec
+
+from syncd.core.canon import Json, Note, UnreadableError, canonical, decode, digest, dumps, pointer
 
 # A slug is a key of database indexes, which hold some 2,700 bytes at most. Real ones have 20 to 40 characters.
 LONGEST_SLUG: Final = 500
@@ -31,8 +34,36 @@ class Listed:
 
     def body(self) -> Json:
         """The decoded model: an object, or a list of objects where contents conflict."""
-        # One level more than a model may have: conflicting contents stand in a list.
-        return decode(self.text, depth=MAX_DEPTH + 1).value
+        return _KEPT.decode(self.text)
+
+
+# What is kept went through `decode` once, with care. Read again by this it is the same value, ten times faster.
+_KEPT: Final = msgspec.json.Decoder(float_hook=Decimal)
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# A model's params, and the spec of each.
+_SHARED_DEPTH: Final = 2
+
+
+def bodies(old: Listed, new: Listed) -> tuple[Json, Json]:
+    """Both decoded. What is spelled alike in the same place is one object, so that comparing it takes no time."""
+    return _both(old.text.encode(), new.text.encode(), _SHARED_DEPTH)
+
+
+def _both(old: bytes, new: bytes, depth: int) -> tuple[Json, Json]:
+    if not depth or old[:1] != b"{" or new[:1] != b"{":
+        return _KEPT.decode(old), _KEPT.decode(new)
+    olds, news = _MEMBERS.decode(old), _MEMBERS.decode(new)
+    first, second = {}, {}
+    for name, raw in olds.items():
+        other = news.get(name)
+        if other is None:
+            first[name] = _KEPT.decode(raw)
+        elif raw == other:
+            first[name] = second[name] = _KEPT.decode(raw)
+        else:
+            first[name], second[name] = _both(bytes(raw), bytes(other), depth - 1)
+    second |= {name: _KEPT.decode(raw) for name, raw in news.items() if name not in olds}
+    return first, second
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +120,7 @@ def describe(raw: bytes) -> ModelText:
     value = decoded.value
     slug = value.get("slug") if isinstance(value, dict) else None
     if not isinstance(slug, str) or not slug.strip() or len(slug) > LONGEST_SLUG:
-        note = Note("", f"model left out: {_why_unkeyable(value)}")
+        note = Note("", f"model left out: {_why_unkeyable(value)}", "model.unkeyable")
         return ModelText(None, digest(canonical(value)), (*decoded.notes, note))
     return ModelText(slug, digest(canonical(value)), decoded.notes, decoded.mended)
 
@@ -126,13 +157,14 @@ def assemble(
             # A pointer continues a pointer; a position in the text stands apart.
             apart = "" if error.place.startswith("/") or not error.place else " "
             raise UnreadableError(pointer(at) + apart + error.place, error.what) from None
-        found.extend(Note(pointer(at) + note.place, note.what) for note in model.notes)
+        found.extend(Note(pointer(at) + note.place, note.what, note.id) for note in model.notes)
         if model.slug is None:
             continue
         variants = by_slug.setdefault(model.slug, {})
         if variants:
-            likeness = "same" if model.digest in variants else "different"
-            found.append(Note(pointer(at), f"slug listed twice, {likeness} content"))
+            likeness, kind = ("same", "identical") if model.digest in variants else ("different", "conflicting")
+            what = f"slug listed twice, {likeness} content"
+            found.append(Note(pointer(at), what, f"catalogue.duplicate-slug.{kind}"))
         variants[model.digest] = dumps(decode(raw).value) if model.mended else raw.decode("utf-8-sig")
     models = {slug: _listed(slug, variants) for slug, variants in by_slug.items()}
     return Catalog(state_digest(account, models), account, models, tuple(found), complete)

@@ -66,13 +66,17 @@ _VALUES_DEPTH: Final = 5
 def ops(a: Json | Missing, b: Json | Missing, path: Path = ()) -> list[Op]:
     """Every difference between `a` and `b`, in one fixed order."""
     if isinstance(a, dict) and isinstance(b, dict):
-        # What Python already calls different need not be walked to see it; what it calls equal may be 1 and true.
-        differing = [key for key, value in a.items() if key not in b or value != b[key] or not same(value, b[key])]
+        differing = [key for key, value in a.items() if key not in b or _differ(value, b[key])]
         differing += [key for key in b if key not in a]
         return [op for key in sorted(differing) for op in ops(a.get(key, MISSING), b.get(key, MISSING), (*path, key))]
     if isinstance(a, list) and isinstance(b, list) and _is_values(path):
         return _value_ops(a, b, path)
     return [] if same(a, b) else [Set(path, a, b)]
+
+
+def _differ(a: Json, b: Json) -> bool:
+    """One object is equal to itself. What Python calls different is; what it calls equal may be 1 and true."""
+    return a is not b and (a != b or not same(a, b))
 
 
 def _is_values(path: Path) -> bool:

@@ -90,3 +90,8 @@ def duration(span: timedelta) -> str:
 def moment(at: datetime) -> str:
     """UTC to the second, named as such."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def fold(text: str) -> str:
+    """The text without what people overlook: case, space around it, and how its accents are composed."""
+    return unicodedata.normalize("NFC", text).strip().casefold()
