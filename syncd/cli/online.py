@@ -1,6 +1,6 @@
 """What check asks of others: the vendor with every key, and Slack with its token.
 
-keys      one request each, read and forgotten
+keys      one request each, read and forgotten; what is odd about the answer is said and makes nothing fail
 slack     a line per fact, `seen` or `not seen`, for the token and then for every channel that a route names
 webhook   nothing: whatever is sent to its address is a message
 """
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def vendor(config: Config) -> list[bool]:
     """Ask with every key, and say what came. Stores nothing. Whether each is well."""
     from syncd.app import discreet, utc_now
+    from syncd.cli.findings import lines
     from syncd.core.catalog import Memo
     from syncd.fetch import Fetcher
     from syncd.providers import vivix
@@ -41,6 +42,9 @@ def vendor(config: Config) -> list[bool]:
             else:
                 said = "" if isinstance(reading, Same) else f"! {explain(reading)}: {_remedy(reading)}"
             typer.echo(f"vendor         {key.name} at {key.base_url}: {said}")
+            if isinstance(reading, Listing):
+                for line in lines(reading.catalog):
+                    typer.echo(f"finding        {line}")
             found.append(isinstance(reading, Listing))
     return found
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ import typer
 
 from syncd.cli.common import reading
 from syncd.cli.output import Format, FormatOption, chosen, write
+from syncd.core.message import names
 from syncd.core.rules import SEVERITIES, Severity, at_least
 from syncd.errors import UsageError
 
@@ -39,14 +41,23 @@ def models(
     category: Annotated[
         str | None, typer.Option(help="Only this category: image, video, audio, text, utility.")
     ] = None,
+    findings: Annotated[
+        bool, typer.Option("--findings", help="Instead of the models, what is odd about them as they are now.")
+    ] = False,
     form: FormatOption = None,
 ) -> None:
     """Show what each key can call now, or could at any time.
 
     A model whose removal waits for confirmation is still shown, with the time since when it is missing.
+
+    Findings are contradictions within one catalogue, such as a default that its own parameter refuses: docs/changes.md
+    lists them. A model without a slug is never stored; check --online tells of it.
     """
     from syncd.store import queries
 
+    if findings:
+        _findings(ctx, key=key, at=at, category=category, form=form)
+        return
     with reading(ctx.obj) as connection:
         found = queries.models(connection, key=key, category=category, at=moment(at, datetime.now(UTC)) if at else None)
     if chosen(form) is Format.table:
@@ -54,6 +65,16 @@ def models(
         write(_filled(rows), rows, Format.table)
     else:
         write(found.columns, found.dicts(), form)
+
+
+def _findings(ctx: typer.Context, *, key: str | None, at: str | None, category: str | None, form: FormatOption) -> None:
+    from syncd.cli import findings
+
+    if at is not None:
+        raise UsageError("--findings is about the catalogue as it is now", "leave out --at")
+    with reading(ctx.obj) as connection:
+        rows = findings.rows(connection, key=key, category=category)
+    write(findings.COLUMNS, rows, form)
 
 
 def _model(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,8 +140,19 @@ def _change(row: Mapping[str, Any]) -> dict[str, Any]:
         "key": row["key_name"],
         "severity": row["severity"],
         "change": row["summary"],
-        "remark": told.get(row["state"], row["state"]),
+        "remark": "; ".join(filter(None, [told.get(row["state"], row["state"]), *_touched(row["detail"])])) or None,
     }
+
+
+_TOUCHED = {"rejected": "breaks", "different": "another result of", "accepted": "now accepted:"}
+
+
+def _touched(detail: str) -> Iterator[str]:
+    """What it does to saved requests: breaks nightly hero."""
+    effects = {name: how.get("effect") for name, how in json.loads(detail).get("requests", {}).items()}
+    for effect, said in _TOUCHED.items():
+        if named := [name for name, each in effects.items() if each == effect]:
+            yield f"{said} {names(named)}"
 
 
 def _at_least(severity: str | None) -> list[Severity]:
