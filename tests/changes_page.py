@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from syncd.core.findings import FINDINGS
 from syncd.core.rules import CONDITIONS, RULES, UNOPENED
 
 HEAD = """# Kinds of change
@@ -27,6 +28,17 @@ States with a beginning and an end, each told once.
 | kind | severity |
 |---|---|"""
 
+FINDINGS_HEAD = """
+## Findings
+
+What is odd about a catalogue as it is, whatever it was before. Findings are no changes: they are worked out when you
+look (`syncd models --findings`, and for an answer just read `syncd check --online`), never stored, and no route can
+name them. A model without a usable slug and one that is listed twice alike are not stored either, so only
+`check --online` tells of those two.
+
+| finding | meaning |
+|---|---|"""
+
 
 def lines() -> Iterator[str]:
     yield HEAD
@@ -36,6 +48,9 @@ def lines() -> Iterator[str]:
     for kind, severity in CONDITIONS.items():
         if kind not in UNOPENED:
             yield f"| `{kind}` | {severity} |"
+    yield FINDINGS_HEAD
+    for finding, meaning in FINDINGS.items():
+        yield f"| `{finding}` | {meaning} |"
 
 
 def page() -> str:

@@ -34,6 +34,18 @@ def text(**spec: Any) -> Json:
     return param(type="string", **spec)
 
 
+def text_spec(**spec: Any) -> Json:
+    return {"type": "string", **spec}
+
+
+def array(items: Json, **spec: Any) -> Json:
+    return param(type="array", items=items, **spec)
+
+
+def texts(**spec: Any) -> Json:
+    return param(type="string[]", **spec)
+
+
 def enum(*values: Any, **spec: Any) -> Json:
     return param(type="enum", values=list(values), **spec)
 
@@ -65,7 +77,7 @@ def n(attribute: str = "") -> str:
 
 def of_bound(name: str, attribute: str, of: str, low: Any, high: Any, *, sends: Any) -> list[Example]:
     """The five changes of a bound whose greater value admits more; `sends` is what only that one admits."""
-    spec = {"integer": integer, "string": text}[of]
+    spec = {"integer": integer, "string": text, "list": texts}[of]
     small, great, none = spec(**{attribute: low}), spec(**{attribute: high}), spec()
     stem, place = f"param.{name}", n(attribute)
     return [
@@ -81,7 +93,7 @@ def of_opposite_bound(
     name: str, attribute: str, of: str, low: Any, high: Any, *, sends: Any, refused: Any
 ) -> list[Example]:
     """The same of a bound whose lesser value admits more."""
-    spec = {"integer": integer, "string": text}[of]
+    spec = {"integer": integer, "string": text, "list": texts}[of]
     small, great, none = spec(**{attribute: low}), spec(**{attribute: high}), spec()
     stem, place = f"param.{name}", n(attribute)
     return [
@@ -131,6 +143,13 @@ ACCOUNT = [
     Example("account.rate-limit.limit-added", {}, limits(calls_per_minute=1), "risky", "/rate_limit", decided=False),
     Example(
         "account.attr-unknown.changed", {"rate_limit": 5}, {"rate_limit": 6}, "risky", "/rate_limit", decided=False
+    ),
+    Example(
+        "account.credits-balance.changed",
+        {"credits_balance": 12_847},
+        {"credits_balance": None},
+        "informational",
+        "/credits_balance",
     ),
     Example("account.attr-unknown.added", {}, {"beta": 1}, "informational", "/beta"),
     Example("account.attr-unknown.removed", {"beta": 1}, {}, "informational", "/beta"),
@@ -212,7 +231,7 @@ PARAM = [
     Example("param.type.alias", integer(), param(type="int"), "informational", n("type")),
     Example("param.type.undecided", param(type="image"), text(), "risky", n("type"), decided=False),
     Example("param.type.undecided", param(type="enum"), text(), "risky", n("type"), decided=False),
-    Example("param.type.undecided", integer(), param(), "risky", n("type"), decided=False),
+    Example("param.type.missing", integer(), param(), "risky", n("type"), decided=False),
     Example(
         "param.type.undecided",
         text(pattern="^b$"),
@@ -221,7 +240,10 @@ PARAM = [
         n("type"),
         decided=False,
     ),
-    Example("param.type.undecided", param(type={"a": 1}), param(type={"a": 2}), "risky", n("type"), decided=False),
+    Example("param.type.missing", param(type={"a": 1}), param(type={"a": 2}), "risky", n("type"), decided=False),
+    Example("param.type.alias", param(type="string[]"), array(text_spec()), "informational", n("type")),
+    Example("param.type.narrowed", integer(nullable=True), param(type="int"), "breaking", n("type"), {"n": None}),
+    Example("param.type.undecided", param(type="image[]"), array(text_spec()), "risky", n("type"), decided=False),
     # bounds
     *of_bound("max", "max", "integer", 3, 4, sends=4),
     *of_bound("max-length", "max_length", "string", 2, 5, sends="aaa"),
@@ -229,7 +251,7 @@ PARAM = [
     *of_opposite_bound("min-length", "min_length", "string", 1, 3, sends="a", refused=""),
     Example("param.step.raised", integer(step=2), integer(step=4), "breaking", n("step"), {"n": 2}),
     Example("param.step.lowered", integer(step=4), integer(step=2), "additive", n("step")),
-    Example("param.step.lowered", integer(step=3), integer(step=2), "breaking", n("step"), {"n": 3}),
+    Example("param.step.changed", integer(step=3), integer(step=2), "breaking", n("step"), {"n": 3}),
     Example("param.step.added", integer(), integer(step=2), "breaking", n("step"), {"n": 1}),
     Example("param.step.added", integer(), integer(step=Decimal("0.5")), "informational", n("step")),
     Example("param.step.removed", integer(step=2), integer(), "additive", n("step")),
@@ -267,6 +289,15 @@ PARAM = [
         n("values"),
     ),
     Example("param.enum.value-added", enum("a"), enum("a", None), "additive", n("values")),
+    Example("param.enum.value-added", enum(nullable=True), enum(None, nullable=True), "informational", n("values")),
+    Example("param.enum.value-recased", enum("1K", "2K"), enum("1k", "2K"), "breaking", n("values"), {"n": "1K"}),
+    Example(
+        "param.enum.value-recased",
+        text(max_length=2, values=["abc"]),
+        text(max_length=2, values=["ABC"]),
+        "informational",
+        n("values"),
+    ),
     Example(
         "param.enum.value-added",
         integer(max=2, values=[1]),
@@ -313,9 +344,77 @@ PARAM = [
         "informational",
         n("deprecated"),
     ),
-    Example("param.attr-unknown.added", text(), text(pattern="^a"), "risky", n("pattern"), decided=False),
-    Example("param.attr-unknown.removed", text(pattern="^a"), text(), "risky", n("pattern"), decided=False),
-    Example("param.attr-unknown.changed", text(pattern="^a"), text(pattern="^b"), "risky", n("pattern"), decided=False),
+    Example("param.format.changed", text(), text(format="uri"), "risky", n("format"), decided=False),
+    Example("param.format.changed", text(format=None), text(), "informational", n("format")),
+    Example("param.attr-unknown.added", text(), text(charset="latin"), "risky", n("charset"), decided=False),
+    Example("param.attr-unknown.removed", text(charset="latin"), text(), "risky", n("charset"), decided=False),
+    Example("param.attr-unknown.changed", text(charset="a"), text(charset="b"), "risky", n("charset"), decided=False),
+    # patterns
+    Example("param.pattern.added", text(), text(pattern="^a"), "risky", n("pattern"), decided=False),
+    Example("param.pattern.added", text(), text(pattern=".*"), "informational", n("pattern")),
+    Example(
+        "param.pattern.added", text(default="b"), text(default="b", pattern="^a"), "breaking", n("pattern"), {"n": "b"}
+    ),
+    Example("param.pattern.added", text(values=["a"]), text(values=["a"], pattern="^a"), "informational", n("pattern")),
+    Example("param.pattern.added", text(), text(pattern="(?=a)"), "risky", n("pattern"), decided=False),
+    Example("param.pattern.removed", text(pattern="^a"), text(pattern=None), "additive", n("pattern")),
+    Example("param.pattern.removed", text(pattern="(?=a)"), text(), "additive", n("pattern")),
+    Example("param.pattern.changed", text(pattern="^a"), text(pattern="^b"), "risky", n("pattern"), decided=False),
+    Example("param.pattern.changed", text(pattern="^a"), text(pattern=""), "additive", n("pattern")),
+    Example("param.attr-misplaced", integer(pattern="^a"), integer(), "informational", n("pattern")),
+    # null
+    Example("param.nullable.added", integer(), integer(nullable=True), "additive", n("nullable")),
+    Example("param.nullable.removed", integer(nullable=True), integer(), "breaking", n("nullable"), {"n": None}),
+    Example("param.nullable.removed", enum(None, nullable=True), enum(None), "informational", n("nullable")),
+    Example(
+        "param.nullable.removed", param(type="x", nullable=True), param(type="x"), "risky", n("nullable"), decided=False
+    ),
+    Example(
+        "param.nullable.normalised", integer(nullable=None), integer(nullable=False), "informational", n("nullable")
+    ),
+    Example(
+        "param.attr-unknown.changed", integer(nullable=1), integer(nullable=2), "risky", n("nullable"), decided=False
+    ),
+    # lists
+    *of_bound("max-items", "max_items", "list", 1, 3, sends=["a", "a"]),
+    *of_opposite_bound("min-items", "min_items", "list", 1, 3, sends=["a"], refused=[]),
+    Example("param.items.added", param(type="array"), array(text_spec()), "risky", n("items"), decided=False),
+    Example("param.items.removed", array(text_spec()), param(type="array"), "risky", n("items"), decided=False),
+    Example(
+        "param.items.changed",
+        array(text_spec()),
+        array(text_spec(max_length=2)),
+        "breaking",
+        n("items"),
+        {"n": ["aaa"]},
+    ),
+    Example("param.items.changed", array(text_spec(max_length=2)), array(text_spec()), "additive", n("items")),
+    Example("param.items.changed", array(text_spec()), array(text_spec(label="L")), "informational", n("items")),
+    Example(
+        "param.items.changed",
+        array(text_spec(), max_items=0),
+        array(text_spec(max_length=2), max_items=0),
+        "informational",
+        n("items"),
+    ),
+    Example(
+        "param.items.added",
+        param(type="string[]"),
+        param(type="string[]", items=text_spec(min_length=1)),
+        "breaking",
+        n("items"),
+        {"n": [""]},
+    ),
+    Example("param.attr-misplaced", text(items=1), text(), "informational", n("items")),
+    # names
+    Example(
+        "param.renamed",
+        {"params": {"num_images": text_spec()}},
+        {"params": {"number_images": text_spec()}},
+        "breaking",
+        "/models/a/params/num_images",
+        {"num_images": "a"},
+    ),
 ]
 
 SIDES: dict[str, Any] = {
@@ -360,8 +459,22 @@ BAND = [
 ]
 
 CONFLICTS = [
+    Example("catalogue.duplicate-slug.conflicting", {}, [{"name": "A"}, {"name": "B"}], "risky", "/models/a"),
     Example(
-        "catalogue.duplicate-slug.conflicting", {}, [{"name": "A"}, {"name": "B"}], "risky", "/models/a", decided=False
+        "catalogue.duplicate-slug.conflicting",
+        {"params": None},
+        [{"name": "A", "params": {}}, {"name": "B"}],
+        "risky",
+        "/models/a",
+        decided=False,
+    ),
+    Example(
+        "catalogue.duplicate-slug.conflicting",
+        [integer(max=4), integer(max=9)],
+        [integer(max=4), integer(max=3)],
+        "breaking",
+        "/models/a",
+        {"n": 4},
     ),
     Example(
         "catalogue.duplicate-slug.conflicting",
@@ -377,7 +490,6 @@ CONFLICTS = [
         integer(max=3),
         "risky",
         "/models/a",
-        decided=False,
     ),
 ]
 
@@ -513,12 +625,12 @@ def test_a_change_of_type_owns_every_constraint_that_moved_with_it_and_nothing_e
 
 
 def test_all_values_replaced_is_told_value_by_value():
-    found = model_changes("a", enum("1K", "2K"), enum("1k", "2k"), STRICT)
+    found = model_changes("a", enum("1K", "2K"), enum("4K", "8K"), STRICT)
     assert [(change.kind, change.before, change.after) for change in found] == [
         ("param.enum.value-removed", "1K", MISSING),
         ("param.enum.value-removed", "2K", MISSING),
-        ("param.enum.value-added", MISSING, "1k"),
-        ("param.enum.value-added", MISSING, "2k"),
+        ("param.enum.value-added", MISSING, "4K"),
+        ("param.enum.value-added", MISSING, "8K"),
     ]
 
 

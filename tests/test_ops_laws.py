@@ -35,7 +35,7 @@ VALUES = ["1K", "1k", "1:1", "a.b", "", True, 1, 2, Decimal("2.0"), None, "true"
 STEPS = [1, 2, 3, 4, 6, Decimal("0.5"), Decimal("1.5")]
 BOUNDS = list(range(-3, 13))
 SLUGS = ["fal-ai/flux.2", "fal-ai~flux", "a", "A", "models", "*", "öl/é"]
-NAMES = ["n", "size", "a/b", "~", "values", "type", "params"]
+NAMES = ["n", "size", "sizes", "a/b", "~", "values", "type", "params"]
 ODD = [None, True, False, 0, 1, "4", [], {}, [1], {"a": {"b": [1, True]}}, Decimal("4.0"), 10**30]
 
 Model = dict[str, Any]
@@ -56,7 +56,23 @@ odd = st.sampled_from(ODD).map(copy.deepcopy)
 values = st.lists(st.sampled_from(VALUES), max_size=6)
 bounds = st.sampled_from(BOUNDS)
 specs = record(
-    type=maybe(st.sampled_from(["integer", "int", "number", "string", "enum", "select", "boolean", "image"])),
+    type=maybe(
+        st.sampled_from(
+            [
+                "integer",
+                "int",
+                "number",
+                "string",
+                "enum",
+                "select",
+                "boolean",
+                "image",
+                "array",
+                "string[]",
+                "integer[]",
+            ]
+        )
+    ),
     required=maybe(st.booleans()),
     default=maybe(st.sampled_from(VALUES)),
     min=maybe(bounds),
@@ -66,7 +82,16 @@ specs = record(
     max_length=st.one_of(st.just(MISSING), bounds),
     values=maybe(values),
     description=maybe(st.sampled_from(["How many", "how many "])),
-    pattern=st.one_of(st.just(MISSING), st.just("^a")),
+    pattern=st.one_of(st.just(MISSING), st.sampled_from(["^a", ".*", "(?=a)", "[", None])),
+    nullable=st.one_of(st.just(MISSING), st.just(MISSING), st.sampled_from([True, False, None, "yes"])),
+    items=st.one_of(
+        st.just(MISSING),
+        st.just(MISSING),
+        st.sampled_from([{"type": "string"}, {"type": "integer", "min": 1, "max": 3}, {"type": "boolean"}, None, []]),
+    ),
+    min_items=st.one_of(st.just(MISSING), st.just(MISSING), st.sampled_from([0, 1, 2])),
+    max_items=st.one_of(st.just(MISSING), st.just(MISSING), st.sampled_from([0, 1, 2, 3])),
+    format=st.one_of(st.just(MISSING), st.just(MISSING), st.just("uri")),
 )
 params = st.dictionaries(st.sampled_from(NAMES), st.one_of(specs, specs, specs, odd), max_size=4)
 bands = st.one_of(record(min=maybe(bounds), max=maybe(bounds)), odd)

@@ -23,6 +23,8 @@ _BOUNDS: Final = {
     "step": "step",
     "max-length": "greatest length",
     "min-length": "least length",
+    "max-items": "greatest number of elements",
+    "min-items": "least number of elements",
 }
 
 
@@ -50,6 +52,7 @@ PHRASES: Final[Mapping[str, str]] = {
     },
     "account.rate-limit.limit-removed": "**Limits** are no longer stated",
     "account.rate-limit.limit-added": "**Limits** are now stated: {new}",
+    "account.credits-balance.changed": "**Balance** {old} → {new}",
     **dict.fromkeys(_moves("account.attr-unknown"), "**Account field** {attribute} {old} → {new}"),
     "model.added": "**Unlocked** {slug}",
     "model.returned": "**Back** {slug}",
@@ -79,6 +82,7 @@ PHRASES: Final[Mapping[str, str]] = {
     "param.type.changed": "**Changed** {param} type {old} → {new}",
     "param.type.equivalent": "{param} type {old} → {new}, the same values",
     "param.type.alias": "{param} type {old} → {new}, the same type",
+    "param.type.missing": "**Changed** {param} type {old} → {new}, which cannot be read",
     "param.type.undecided": "**Changed** {param} type {old} → {new}, of which the effect is unknown",
     **{
         f"param.{name}.{move}": f"{{verb}} {{param}} {what} {how}"
@@ -91,6 +95,19 @@ PHRASES: Final[Mapping[str, str]] = {
             ("null-absent", "is still not stated"),
         )
     },
+    "param.step.changed": "{verb} {param} step {old} → {new}",
+    "param.pattern.added": "{verb} {param} must now match {new}",
+    "param.pattern.removed": "{verb} {param} need no longer match {old}",
+    "param.pattern.changed": "{verb} {param} must match {new} and no longer {old}",
+    "param.items.added": "{verb} {param} elements are now stated: {new}",
+    "param.items.removed": "{verb} {param} elements are no longer stated (were {old})",
+    "param.items.changed": "{verb} {param} elements {old} → {new}",
+    "param.nullable.added": "{verb} {param} may now be null",
+    "param.nullable.removed": "{verb} {param} may no longer be null",
+    "param.nullable.normalised": "{param} spells “not null” differently",
+    "param.format.changed": "**Changed** {param} format {old} → {new}, of which the effect is unknown",
+    "param.renamed": "**Renamed** {param} → {replacement}",
+    "param.enum.value-recased": "{verb} {param} spells {old} as {new}",
     "param.enum.value-removed": "{verb} {param} no longer accepts {old}",
     "param.enum.value-added": "{verb} {param} now accepts {new}",
     "param.enum.reordered": "{param} lists its values in another order",

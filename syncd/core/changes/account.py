@@ -1,11 +1,11 @@
-"""Changes of the account: its plan and its rate limits."""
+"""Changes of the account: its plan, its rate limits, its balance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
-from syncd.core.canon import Json, Missing, is_number
+from syncd.core.canon import MISSING, Json, Missing, is_number
 from syncd.core.changes.groups import Group, is_absent
 from syncd.core.changes.values import Change
 from syncd.core.rules import Severity
@@ -19,7 +19,7 @@ def tier(group: Group) -> Iterator[Change]:
     """The plan, whose order decides the severity."""
     old, new = group.before, group.after
     if is_absent(old) and is_absent(new):
-        yield group.change("account.tier.disappeared", "informational", detail={"effective": False})
+        yield group.change(f"account.tier.{_came_or_went(group)}", "informational", detail={"effective": False})
     elif is_absent(old) or is_absent(new):
         yield group.change(f"account.tier.{'disappeared' if is_absent(new) else 'appeared'}")
     elif not isinstance(old, str) or not isinstance(new, str):
@@ -28,6 +28,10 @@ def tier(group: Group) -> Iterator[Change]:
         yield group.change("account.tier.recased", detail={"effective": False})
     else:
         yield group.change("account.tier.changed", _tier_severity(old.strip().casefold(), new.strip().casefold()))
+
+
+def _came_or_went(group: Group) -> str:
+    return "appeared" if group.presence == "added" else "disappeared"
 
 
 def _tier_severity(old: str, new: str) -> Severity:
@@ -45,7 +49,7 @@ def limit(group: Group) -> Iterator[Change]:
     if not _is_limit(old) or not _is_limit(new):
         yield group.change(f"{stem}.invalid", decided=False)
     elif is_absent(old) and is_absent(new):
-        yield group.change(f"{stem}.limit-removed", "informational", detail={"effective": False})
+        yield group.change(f"{stem}.limit-{group.presence}", "informational", detail={"effective": False})
     elif is_absent(new):
         yield group.change(f"{stem}.limit-removed", decided=False)
     elif is_absent(old):
@@ -74,14 +78,25 @@ def limits_replaced(group: Group) -> Iterator[Change]:
     if not all(is_absent(limits) or isinstance(limits, dict) for limits in (old, new)):
         yield group.change(f"account.attr-unknown.{group.presence}", "risky", decided=False)
     elif not _states_limits(old) and not _states_limits(new):
-        yield group.change("account.rate-limit.limit-removed", "informational", detail={"effective": False})
+        kind = f"account.rate-limit.limit-{'added' if _says_more(old, new) else 'removed'}"
+        yield group.change(kind, "informational", detail={"effective": False})
     else:
         kind = "limit-added" if _states_limits(new) else "limit-removed"
         yield group.change(f"account.rate-limit.{kind}", decided=False)
 
 
+def _says_more(old: Json | Missing, new: Json | Missing) -> bool:
+    """Of sides that state no limit: left out says less than null, and null less than an object."""
+    return new is not MISSING and (old is MISSING or isinstance(new, dict))
+
+
 def _states_limits(limits: Json | Missing) -> bool:
     return isinstance(limits, dict) and any(stated is not None for stated in limits.values())
+
+
+def balance(group: Group) -> Iterator[Change]:
+    """What is left in the wallet. It moves with every call, so no stored state holds it: only saved responses do."""
+    yield group.change("account.credits-balance.changed")
 
 
 def unknown(group: Group) -> Iterator[Change]:

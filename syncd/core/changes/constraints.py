@@ -1,36 +1,51 @@
-"""Changes of what values a parameter admits: its type, and the bounds of numbers and texts."""
+"""Changes of what values a parameter admits: its type, bounds, pattern and elements, and whether null is one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from syncd.core import compat
-from syncd.core.canon import Json
+from syncd.core.canon import Json, Missing
 from syncd.core.changes.groups import Group, is_absent
 from syncd.core.changes.values import Change
-from syncd.core.changes.verdict import Loss, domains, first_loss, is_decidable, is_misplaced, of_attribute, witness
+from syncd.core.changes.verdict import (
+    Loss,
+    derived,
+    domains,
+    first_loss,
+    is_decidable,
+    is_misplaced,
+    is_readable,
+    kinds,
+    of_attribute,
+    witness,
+)
+from syncd.core.compat.patterns import is_trivial
 
 
 def retyped(group: Group) -> Iterator[Change]:
     """The verdict compares both specs as wholes; the change owns every constraint that moved with the type."""
-    old_spec, new_spec = group.spec("old"), group.spec("new")
-    detail = {"spec_before": old_spec, "spec_after": new_spec}
-    old, new = compat.domain(old_spec), compat.domain(new_spec)
+    old, new = group.domain("old"), group.domain("new")
+    if not isinstance(group.before, str) or not isinstance(group.after, str):
+        yield group.change("param.type.missing", decided=False)
+        return
     if old.kind is None or new.kind is None:
-        yield group.change("param.type.undecided", decided=False, detail=detail)
+        yield group.change("param.type.undecided", decided=False)
         return
     lost, gained = _exchange(group)
-    if not old.decided or (lost is None and not new.decided):
+    maybe = lost is not None and not lost.certain
+    if maybe or not old.decided or (lost is None and not new.decided):
         # An attribute that syncd does not know may have kept out the very value that would prove a loss.
-        yield group.change("param.type.undecided", decided=False, detail=detail)
+        yield group.change("param.type.undecided", decided=False)
     elif lost is not None:
         kind = "param.type.changed" if gained else "param.type.narrowed"
-        yield group.change(kind, witness=witness(group, lost), detail=detail)
+        yield group.change(kind, witness=witness(group, lost))
     elif gained:
-        yield group.change("param.type.widened", detail=detail)
+        yield group.change("param.type.widened")
     else:
         kind = "param.type.alias" if old.kind == new.kind else "param.type.equivalent"
-        yield group.change(kind, detail={**detail, "effective": False})
+        yield group.change(kind, detail={"effective": False})
 
 
 def _exchange(group: Group) -> tuple[Loss | None, bool]:
@@ -38,27 +53,101 @@ def _exchange(group: Group) -> tuple[Loss | None, bool]:
     losses: list[Loss] = []
     gained = False
     for readings, old, new in domains(group):
-        found = compat.escape_domain(old, new)
-        losses += [] if found is None else [Loss(found.value, readings)]
+        found = compat.escape_domain(old, new, group.used)
+        losses += [] if found is None else [Loss(found.value, readings, found.certain)]
         gained = gained or compat.escape_domain(new, old) is not None
     return first_loss(group, losses), gained
 
 
 def bound(group: Group) -> Iterator[Change]:
-    """min, max, step, min_length, max_length: one attribute, one verdict."""
-    old, new = group.before, group.after
-    readable_old, readable_new = (compat.well_formed(group.name, side) for side in (old, new))
-    stem = "param." + group.name.replace("_", "-")
+    """min, max, step, and the lengths of texts and lists: one attribute, one verdict."""
+    if (said := _says_nothing(group, f"{_stem(group)}.null-absent")) is not None:
+        yield said
+    else:
+        yield of_attribute(group, f"{_stem(group)}.{_move(group)}", decided=is_decidable(group))
+
+
+def _stem(group: Group) -> str:
+    return "param." + group.name.replace("_", "-")
+
+
+def _says_nothing(group: Group, null_absent: str) -> Change | None:
+    """The change of an attribute that says nothing of these values, on either side; None if it says something."""
+    if is_misplaced(group):
+        return group.change("param.attr-misplaced", detail={"effective": False})
+    if is_absent(group.before) and is_absent(group.after):
+        return group.change(null_absent, detail={"effective": False})
+    if not any(compat.well_formed(group.name, side) for side in (group.before, group.after)):
+        return group.change(f"param.attr-unknown.{group.presence}", decided=False)
+    return None
+
+
+def _move(group: Group) -> str:
+    old: Json = group.before
+    new: Json = group.after
+    if not compat.well_formed(group.name, old) or not compat.well_formed(group.name, new):
+        return "removed" if compat.well_formed(group.name, old) else "added"
+    if group.name == "step" and not _divides(old, new) and not _divides(new, old):
+        return "changed"
+    return "raised" if old < new else "lowered"
+
+
+def _divides(step: Json, other: Json) -> bool:
+    return Fraction(other) % Fraction(step) == 0
+
+
+def pattern(group: Group) -> Iterator[Change]:
+    """What texts must look like. In which dialect, and whether anchored, only the vendor knows: no text is made up."""
     if is_misplaced(group):
         yield group.change("param.attr-misplaced", detail={"effective": False})
-    elif is_absent(old) and is_absent(new):
-        yield group.change(f"{stem}.null-absent", detail={"effective": False})
-    elif not readable_old and not readable_new:
-        yield group.change(f"param.attr-unknown.{group.presence}", decided=False)
+        return
+    kind = f"{_stem(group)}.{_presence(group)}"
+    if _restricts_nothing(group.before) and _restricts_nothing(group.after):
+        yield group.change(kind, "informational", detail={"effective": False})
+    elif None not in kinds(group) and _restricts_nothing(group.after) and not is_readable("pattern", group.before):
+        yield group.change(kind, "additive")
     else:
-        move = _move(old, new) if readable_old and readable_new else "added" if readable_new else "removed"
-        yield of_attribute(group, f"{stem}.{move}", decided=is_decidable(group))
+        yield of_attribute(group, kind, decided=None not in kinds(group) and is_readable("pattern", group.after))
 
 
-def _move(old: Json, new: Json) -> str:
-    return "raised" if old < new else "lowered"
+def _presence(group: Group) -> str:
+    """As `Group.presence`, for which null is as good as nothing."""
+    if is_absent(group.before) == is_absent(group.after):
+        return "changed"
+    return "added" if is_absent(group.before) else "removed"
+
+
+def _restricts_nothing(pattern: Json | Missing) -> bool:
+    return is_absent(pattern) or is_trivial(pattern)
+
+
+def items(group: Group) -> Iterator[Change]:
+    """What the elements of a list may be: the same verdict, of specs within specs."""
+    kind = f"{_stem(group)}.{_presence(group)}"
+    if is_misplaced(group):
+        yield group.change("param.attr-misplaced", detail={"effective": False})
+    elif is_absent(group.before) and is_absent(group.after):
+        yield group.change(kind, "informational", detail={"effective": False})
+    else:
+        both = (group.domain("old").items, group.domain("new").items)
+        yield of_attribute(group, kind, decided=all(one is not None and one.decided for one in both))
+
+
+def nullable(group: Group) -> Iterator[Change]:
+    """Whether null may be sent."""
+    old, new = group.before, group.after
+    if any(not is_absent(v) and not isinstance(v, bool) for v in (old, new)):
+        yield group.change(f"param.attr-unknown.{group.presence}", decided=False)
+    elif (old is True) == (new is True):
+        yield group.change("param.nullable.normalised", detail={"effective": False})
+    elif None in kinds(group):
+        yield group.change(f"param.nullable.{'added' if new is True else 'removed'}", "risky", decided=False)
+    else:
+        yield _null_moved(group, "added" if new is True else "removed")
+
+
+def _null_moved(group: Group, how: str) -> Change:
+    """An enum may list null whether it is nullable or not."""
+    held, holds = (compat.contains(of, None) for of in (group.domain("old"), group.domain("new")))
+    lost = Loss(None) if held and not holds else None
+    return derived(group, f"param.nullable.{how}", lost, gained=holds and not held)

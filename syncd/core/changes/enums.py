@@ -1,14 +1,15 @@
 """Changes of the values that a parameter lists, one per element.
 
-operations on `values` --whole list came or went--> one change
-                       --else, by element---------> listed more or less often | new or gone | only reordered
+operations on `values` --whole list came or went-----> one change
+                       --else, by element------------> listed more or less often, or only in another order
+                       --one went, one alike came----> spelled differently
+                       --else------------------------> went, or came
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from syncd.core import compat
 from syncd.core.canon import MISSING, Json, Missing, canonical
@@ -25,8 +26,16 @@ from syncd.core.changes.verdict import (
     of_attribute,
 )
 from syncd.core.ops import Op, Reordered, Set, ValueAdded, ValueRemoved
+from syncd.core.text import fold
 
-Moved: TypeAlias = ValueAdded | ValueRemoved
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    """A value that came or went, with every operation on it: one that was listed three times is one change."""
+
+    value: Json
+    came: bool
+    ops: tuple[Op, ...]
 
 
 def listed(group: Group) -> Iterator[Change]:
@@ -34,27 +43,12 @@ def listed(group: Group) -> Iterator[Change]:
     if any(isinstance(op, Set) for op in group.ops):
         yield _as_whole(group)
         return
-    on_both = _elements(group.before) & _elements(group.after)
-    for owned in _by_element(group.ops):
-        alone, first = replace(group, ops=owned), owned[0]
-        if isinstance(first, Reordered):
-            yield alone.change("param.enum.reordered", before=list(first.before), after=list(first.after))
-        elif isinstance(first, Moved):
-            change = _again(alone, first) if canonical(first.value) in on_both else _element(alone, first)
-            yield _of_element(change, first)
-
-
-def _elements(values: Json | Missing) -> set[str]:
-    return {canonical(v) for v in values} if isinstance(values, list) else set()
-
-
-def _by_element(owned: tuple[Op, ...]) -> Iterable[tuple[Op, ...]]:
-    """Operations on equal elements belong together: a value listed three times that goes is one change."""
-    grouped: dict[object, list[Op]] = {}
-    for op in owned:
-        element = canonical(op.value) if isinstance(op, Moved) else None
-        grouped.setdefault((type(op), element), []).append(op)
-    return map(tuple, grouped.values())
+    on_both = _values(group.before) & _values(group.after)
+    elements = list(_elements(group.ops))
+    yield from (_again(group, one) for one in elements if canonical(one.value) in on_both)
+    for gone, new in _paired([one for one in elements if canonical(one.value) not in on_both]):
+        yield _moved(group, gone, new)
+    yield from (_reordered(replace(group, ops=(op,)), op) for op in group.ops if isinstance(op, Reordered))
 
 
 def _as_whole(group: Group) -> Change:
@@ -67,25 +61,88 @@ def _as_whole(group: Group) -> Change:
     return of_attribute(group, kind, decided=is_decidable(group) and "enum" not in kinds(group))
 
 
-def _of_element(change: Change, op: Moved) -> Change:
-    if isinstance(op, ValueAdded):
-        return replace(change, before=MISSING, after=op.value)
-    return replace(change, before=op.value, after=MISSING)
+def _values(listed: Json | Missing) -> set[str]:
+    return {canonical(v) for v in listed} if isinstance(listed, list) else set()
 
 
-def _again(group: Group, op: Moved) -> Change:
+def _elements(ops: Iterable[Op]) -> Iterator[_Element]:
+    grouped: dict[tuple[bool, str], list[ValueAdded | ValueRemoved]] = {}
+    for op in ops:
+        if isinstance(op, ValueAdded | ValueRemoved):
+            grouped.setdefault((isinstance(op, ValueAdded), canonical(op.value)), []).append(op)
+    return (_Element(alike[0].value, came, tuple(alike)) for (came, _), alike in grouped.items())
+
+
+def _again(group: Group, one: _Element) -> Change:
     """The value is listed on both sides, only not as often."""
-    return group.change(f"param.enum.duplicate-{'added' if isinstance(op, ValueAdded) else 'removed'}")
+    alone = replace(group, ops=one.ops)
+    sides = {"before": MISSING, "after": one.value} if one.came else {"before": one.value, "after": MISSING}
+    return alone.change(f"param.enum.duplicate-{'added' if one.came else 'removed'}", **sides)
 
 
-def _element(group: Group, op: Moved) -> Change:
-    kind = f"param.enum.value-{'added' if isinstance(op, ValueAdded) else 'removed'}"
+def _reordered(group: Group, op: Reordered) -> Change:
+    before, after = list(op.before), list(op.after)
+    return group.change("param.enum.reordered", before=before, after=after, detail=_preselected(group))
+
+
+def _preselected(group: Group) -> Mapping[str, Json]:
+    """What a form shows selected where no default says it: the first value, if it is another one now."""
+    old, new = group.spec("old")["values"][0], group.spec("new")["values"][0]
+    says_itself = is_absent(group.spec("new").get("default")) and canonical(old) != canonical(new)
+    return {"preselected": new} if says_itself else {}
+
+
+def _paired(elements: Iterable[_Element]) -> Iterator[tuple[_Element | None, _Element | None]]:
+    """What went and what came. Two that only case, spacing or composition tell apart are one, if there is no third."""
+    alike: dict[str, list[_Element]] = {}
+    for one in elements:
+        alike.setdefault(_spelling(one.value), []).append(one)
+    for same in alike.values():
+        if [one.came for one in same] == [False, True]:
+            yield same[0], same[1]
+        else:
+            yield from ((None, one) if one.came else (one, None) for one in same)
+
+
+def _spelling(value: Json) -> str:
+    # No text without U+0000 passes for a number.
+    return fold(value) if isinstance(value, str) else "\0" + canonical(value)
+
+
+def _moved(group: Group, gone: _Element | None, new: _Element | None) -> Change:
+    """The verdict on a value that went, one that came, or one that is spelled differently."""
+    before, after = (MISSING if one is None else one.value for one in (gone, new))
+    ops = tuple(op for one in (gone, new) if one is not None for op in one.ops)
+    alone = replace(group, ops=ops)
+    kind = f"param.enum.value-{'added' if gone is None else 'removed' if new is None else 'recased'}"
     if is_misplaced(group):
-        return group.change("param.attr-misplaced", detail={"effective": False})
-    if None in kinds(group):
-        return group.change(kind, "risky", decided=False)
-    sides = list(domains(group))
-    if isinstance(op, ValueAdded):
-        return derived(group, kind, None, gained=any(compat.contains(new, op.value) for _, _, new in sides))
-    losses = (Loss(op.value, readings) for readings, old, _ in sides if compat.contains(old, op.value))
-    return derived(group, kind, first_loss(group, losses), gained=False)
+        change = alone.change("param.attr-misplaced", detail={"effective": False})
+    elif None in kinds(group):
+        change = alone.change(kind, "risky", decided=False)
+    else:
+        change = derived(alone, kind, _lost(group, before), gained=_gained(group, after))
+    replacement = {"replacement": after} if MISSING not in (before, after) else {}
+    return replace(change, before=before, after=after, detail={**change.detail, **replacement})
+
+
+def _lost(group: Group, value: Json | Missing) -> Loss | None:
+    if value is MISSING:
+        return None
+    refused = (
+        Loss(value, readings)
+        for readings, old, new in domains(group)
+        if compat.contains(old, value) and not _lets_through(new, value)
+    )
+    return first_loss(group, refused)
+
+
+def _gained(group: Group, value: Json | Missing) -> bool:
+    return value is not MISSING and any(
+        compat.contains(new, value) and not _lets_through(old, value) for _, old, new in domains(group)
+    )
+
+
+def _lets_through(of: compat.Domain, value: Json) -> bool:
+    """Whether the list of values alone does; null passes where the parameter is nullable."""
+    values = of.get("values")
+    return values is not None and compat.admits(values, value)

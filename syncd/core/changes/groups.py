@@ -6,36 +6,94 @@ Group --family--> changes, each made by `Group.change`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
 
+from syncd.core import compat
 from syncd.core.canon import MISSING, Json, Missing, Path
 from syncd.core.changes.values import Change, Policy
+from syncd.core.compat import Domain
 from syncd.core.ops import Op
 from syncd.core.rules import RULES, Severity
 
-# The smallest request of the old schema under a reading of the grid (at the minimum, or not); None if there is none.
-Minimal: TypeAlias = Callable[[bool], Mapping[str, Json | Missing] | None]
+Side: TypeAlias = Literal["old", "new"]
 
 # Both readings of where the grid of a step begins: not at the minimum, and there.
 EITHER: Final = (False, True)
 
 
-def _no_params(_: bool) -> Mapping[str, Json | Missing]:  # noqa: FBT001 - called with the reading alone
-    return {}
+@dataclass(frozen=True)
+class Sides:
+    """Both sides of what is compared: a model, or the account's fields. What is made of them is made once."""
 
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The operations that concern one thing, and both sides of what is compared (a model, or the account's fields)."""
-
-    path: Path
-    ops: tuple[Op, ...]
     old: Mapping[str, Json]
     new: Mapping[str, Json]
     policy: Policy
     slug: str | None = None
-    minimal: Minimal = _no_params
+    _domains: dict[tuple[Side, str, bool], Domain] = field(default_factory=dict)
+    _smallest: dict[bool, Mapping[str, Json | Missing] | None] = field(default_factory=dict)
+
+    @cached_property
+    def category(self) -> str | None:
+        """The model's, as it is now."""
+        return None if self.slug is None else category_of(self.new)
+
+    def spec(self, side: Side, param: str) -> Json:
+        """The whole spec of a parameter on one side, None if it is not there."""
+        params = (self.old if side == "old" else self.new).get("params")
+        return params.get(param) if isinstance(params, dict) else None
+
+    def domain(self, side: Side, param: str, *, grid_at_min: bool = False) -> Domain:
+        """What a parameter admits on one side, under a reading of the grid."""
+        spec = self.spec(side, param)
+        key = (side, param, grid_at_min and compat.anchors_matter(spec))
+        found = self._domains.get(key)
+        if found is None:
+            found = self._domains[key] = compat.domain(spec, grid_at_min=grid_at_min)
+        return found
+
+    @property
+    def example(self) -> Mapping[str, Json]:
+        """The vendor's own example of a request, as it was."""
+        example = self.old.get("example_request")
+        return example if isinstance(example, dict) else {}
+
+    def smallest(self, *, grid_at_min: bool) -> Mapping[str, Json | Missing] | None:
+        """The smallest request of the old schema under a reading of the grid; None if it accepted none."""
+        if grid_at_min not in self._smallest:
+            params = self.old.get("params")
+            self._smallest[grid_at_min] = compat.minimal_request(
+                params if isinstance(params, dict) else {},
+                self.example,
+                lambda param: self.domain("old", param, grid_at_min=grid_at_min),
+            )
+        return self._smallest[grid_at_min]
+
+    def request(self, readings: tuple[bool, ...] = EITHER) -> Mapping[str, Json | Missing] | None:
+        """The smallest request of the old schema under one of the readings, None if it accepted none."""
+        for grid_at_min in readings:
+            found = self.smallest(grid_at_min=grid_at_min)
+            if found is not None:
+                return found
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The operations that concern one thing: where, which, and what stood and stands there (`of` makes one)."""
+
+    path: Path
+    ops: tuple[Op, ...]
+    sides: Sides
+    before: Json | Missing
+    after: Json | Missing
+
+    @classmethod
+    def of(cls, sides: Sides, path: Path, ops: tuple[Op, ...]) -> Group:
+        """The operations under `path`."""
+        inner = path if sides.slug is None else path[2:]
+        return cls(path, ops, sides, _at(sides.old, inner), _at(sides.new, inner))
 
     @property
     def name(self) -> str:
@@ -48,40 +106,32 @@ class Group:
         return self.path[3]
 
     @property
-    def before(self) -> Json | Missing:
-        """What stood at the path."""
-        return _at(self.old, self._inner)
-
-    @property
-    def after(self) -> Json | Missing:
-        """What stands at the path now."""
-        return _at(self.new, self._inner)
-
-    @property
-    def _inner(self) -> Path:
-        return self.path if self.slug is None else self.path[2:]
-
-    @property
     def presence(self) -> Literal["added", "removed", "changed"]:
         """What became of it, for what syncd does not know more about."""
         if self.before is MISSING:
             return "added"
         return "removed" if self.after is MISSING else "changed"
 
-    def spec(self, side: Literal["old", "new"]) -> Json:
+    def spec(self, side: Side) -> Json:
         """The whole spec of the parameter on one side, None if it is not there."""
-        params = (self.old if side == "old" else self.new).get("params")
-        return params.get(self.param) if isinstance(params, dict) else None
+        return self.sides.spec(side, self.path[3])
 
-    def request(self, readings: tuple[bool, ...] = EITHER) -> Mapping[str, Json | Missing] | None:
-        """The smallest request of the old schema under one of the readings, None if it accepted none."""
-        return next((found for grid_at_min in readings if (found := self.minimal(grid_at_min)) is not None), None)
+    def domain(self, side: Side, *, grid_at_min: bool = False) -> Domain:
+        """What the parameter admits on one side, under a reading of the grid."""
+        return self.sides.domain(side, self.path[3], grid_at_min=grid_at_min)
+
+    @property
+    def used(self) -> tuple[Json, ...]:
+        """Values of the parameter that are known to be sent: the vendor's default, and the one of the example."""
+        spec = self.spec("old")
+        found = (spec.get("default") if isinstance(spec, dict) else None, self.sides.example.get(self.param))
+        return tuple(value for value in found if value is not None)
 
     def change(self, kind: str, severity: Severity | None = None, **more: Any) -> Change:  # noqa: ANN401 - fields of Change
         """A change of this group; severity as given or as the rule states."""
         values = {"before": self.before, "after": self.after, "ops": self.ops, **more}
-        category = None if self.slug is None else category_of(self.new)
-        return Change(kind, self.path, severity or stated(kind), slug=self.slug, category=category, **values)
+        severity = severity or stated(kind)
+        return Change(kind, self.path, severity, slug=self.sides.slug, category=self.sides.category, **values)
 
 
 Family: TypeAlias = Callable[[Group], Iterable[Change]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from syncd.core import compat
-from syncd.core.canon import MISSING, Json
+from syncd.core.canon import MISSING, Json, Missing
 from syncd.core.changes.groups import Group, is_absent
 from syncd.core.changes.values import Change
 from syncd.core.changes.verdict import Loss, derived, domains, first_loss, witness
@@ -32,7 +32,7 @@ def _added(group: Group, spec: Mapping[str, Json]) -> Change:
 
 
 def _must_be_sent(group: Group, kind: str, default: Json) -> Change:
-    if default is not None and group.policy.required_with_default == "risky":
+    if default is not None and group.sides.policy.required_with_default == "risky":
         return group.change(kind, "risky")
     return group.change(kind, "breaking", witness=witness(group))
 
@@ -41,11 +41,11 @@ def _removed(group: Group, spec: Mapping[str, Json]) -> Change:
     shown = [
         Loss(found.value, readings)
         for readings, of, _ in domains(group)
-        if (found := compat.example_value(spec, of)) is not None
+        if (found := compat.example_value(spec, of, next(iter(group.used), None))) is not None
     ]
     if not shown:
         return group.change("param.removed", "informational", detail={"effective": False})
-    if group.policy.unknown_params == "ignore":
+    if group.sides.policy.unknown_params == "ignore":
         return group.change("param.removed", "risky")
     return derived(group, "param.removed", first_loss(group, shown), gained=False)
 
@@ -66,16 +66,22 @@ def required(group: Group) -> Iterator[Change]:
 
 def default_value(group: Group) -> Iterator[Change]:
     """What the vendor takes where it is not sent."""
-    old, new = group.before, group.after
-    if is_absent(old) and is_absent(new):
+    old, new = _default(group.spec("old")), _default(group.spec("new"))
+    if old is MISSING and new is MISSING:
         yield group.change("param.default.null-absent", detail={"effective": False})
-    elif is_absent(old):
+    elif old is MISSING:
         yield group.change("param.default.added")
     else:
         # Who must send the parameter anyway never meets its default.
         always_sent = compat.is_required(group.spec("old")) and compat.is_required(group.spec("new"))
-        kind = "param.default.removed" if is_absent(new) else "param.default.changed"
+        kind = "param.default.removed" if new is MISSING else "param.default.changed"
         yield group.change(kind, "informational" if always_sent else "risky")
+
+
+def _default(spec: Mapping[str, Json]) -> Json | Missing:
+    """The default. Null is one only where null may be sent."""
+    default = spec.get("default", MISSING)
+    return default if default is not None or spec.get("nullable") is True else MISSING
 
 
 def doc(group: Group) -> Iterator[Change]:
@@ -92,3 +98,11 @@ def deprecated(group: Group) -> Iterator[Change]:
 def unknown(group: Group) -> Iterator[Change]:
     """An attribute that syncd does not know; it may restrict the values."""
     yield group.change(f"param.attr-unknown.{group.presence}", decided=False)
+
+
+def format_(group: Group) -> Iterator[Change]:
+    """How the value is to be written; which values that refuses, only the vendor knows."""
+    if is_absent(group.before) and is_absent(group.after):
+        yield group.change("param.format.changed", "informational", detail={"effective": False})
+    else:
+        yield group.change("param.format.changed", decided=False)

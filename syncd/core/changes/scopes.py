@@ -6,20 +6,19 @@ operations --the longest pattern that their path begins with--> (path, family) -
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Final, TypeAlias
 
 from syncd.core import compat
 from syncd.core.canon import Path
 from syncd.core.changes import account, constraints, enums, fields, params
-from syncd.core.changes.groups import Family, Group
+from syncd.core.changes.groups import Family, Group, Sides
 from syncd.core.changes.values import Change
 from syncd.core.ops import Op
 
 _PARAM: Final = ("models", "*", "params", "*")
 
 _TEXTS: Final = ("name", "category", "creator", "description")
-_BOUNDS: Final = ("min", "max", "step", "min_length", "max_length")
+_BOUNDS: Final = ("min", "max", "step", "min_length", "max_length", "min_items", "max_items")
 _DOCS: Final = ("description", "title", "label", "placeholder", "help", "example")
 
 # ``*`` stands for any name.
@@ -29,9 +28,14 @@ SCOPES: Final[Mapping[Path, Family]] = {
     ("rate_limit", "concurrent_jobs"): account.limit,
     ("rate_limit", "*"): account.unknown,
     ("rate_limit",): account.limits_replaced,
+    ("credits_balance",): account.balance,
     (*_PARAM, "type"): constraints.retyped,
     **{(*_PARAM, name): constraints.bound for name in _BOUNDS},
+    (*_PARAM, "pattern"): constraints.pattern,
     (*_PARAM, "values"): enums.listed,
+    (*_PARAM, "items"): constraints.items,
+    (*_PARAM, "nullable"): constraints.nullable,
+    (*_PARAM, "format"): params.format_,
     (*_PARAM, "required"): params.required,
     (*_PARAM, "default"): params.default_value,
     **{(*_PARAM, name): params.doc for name in _DOCS},
@@ -46,16 +50,19 @@ SCOPES: Final[Mapping[Path, Family]] = {
     ("*",): account.unknown,
 }
 
+# What a change of type owns beside the type.
+_OF_TYPE: Final = compat.CONSTRAINTS.keys() | {"nullable"}
+
 # /models/{slug}/params/{name}, and one attribute more.
 _SPEC_DEPTH: Final = len(_PARAM)
 
 About: TypeAlias = tuple[Path, Family]
 
 
-def changes_of(found: Iterable[Op], whole: Group) -> Iterator[Change]:
-    """The changes behind operations on the two sides that `whole` holds."""
+def changes_of(found: Iterable[Op], sides: Sides) -> Iterator[Change]:
+    """The changes behind operations between the two sides."""
     for (where, family), owned in _grouped(list(found)).items():
-        yield from family(replace(whole, path=where, ops=tuple(owned)))
+        yield from family(Group.of(sides, where, tuple(owned)))
 
 
 def _grouped(found: list[Op]) -> Mapping[About, list[Op]]:
@@ -64,7 +71,7 @@ def _grouped(found: list[Op]) -> Mapping[About, list[Op]]:
     for op in found:
         spec = op.path[:_SPEC_DEPTH]
         # The change of type owns every constraint of its parameter, so that nothing is told twice.
-        owned = spec in retyped and _attribute(op) in compat.CONSTRAINTS
+        owned = spec in retyped and _attribute(op) in _OF_TYPE
         grouped.setdefault(_scope((*spec, "type") if owned else op.path), []).append(op)
     return grouped
 

@@ -36,7 +36,8 @@ class Change:
 
     `path` leads to it in the canonical document. `before` and `after` are JSON values or MISSING. `witness` is a
     request body that was accepted and no longer is; a breaking change of parameters has one, unless it would hold a
-    text too long to show. `decided` is false where it cannot be known whether requests break.
+    text too long to show. `decided` is false where it cannot be known whether requests break. `affects` names the
+    saved requests that it touches (`core.affected`).
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Change:
     witness: Mapping[str, Json] | None = None
     detail: Mapping[str, Json] = field(default_factory=dict)
     ops: tuple[Op, ...] = ()
+    affects: tuple[str, ...] = ()
 
     @property
     def pointer(self) -> str:

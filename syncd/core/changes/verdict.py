@@ -3,6 +3,7 @@
 group --domains--> D_old, D_new under each reading of the grid
                        |
                        +-- lost: a value of D_old is refused ----> breaking, with a witness
+                       +-- lost, perhaps (a pattern) ------------> risky, undecided
                        +-- else gained: a value is new ----------> additive
                        +-- neither ------------------------------> informational
 """
@@ -21,10 +22,14 @@ from syncd.core.compat import Constraint, Domain, Escape, Kind
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A value that is accepted no longer, and the readings of the grid (at the minimum, or not) under which it was."""
+    """A value that is accepted no longer, and the readings of the grid (at the minimum, or not) under which it was.
+
+    Where it is not `certain`, there may be such a value or none.
+    """
 
     value: Json | Missing
     readings: tuple[bool, ...] = EITHER
+    certain: bool = True
 
 
 def of_attribute(group: Group, kind: str, *, decided: bool) -> Change:
@@ -37,6 +42,8 @@ def of_attribute(group: Group, kind: str, *, decided: bool) -> Change:
 
 def derived(group: Group, kind: str, lost: Loss | None, *, gained: bool) -> Change:
     """The theorem's verdict on a change: what is lost breaks, what is only gained is additive."""
+    if lost is not None and not lost.certain:
+        return group.change(kind, "risky", decided=False)
     if lost is not None:
         return group.change(kind, "breaking", witness=witness(group, lost))
     if gained:
@@ -46,7 +53,7 @@ def derived(group: Group, kind: str, lost: Loss | None, *, gained: bool) -> Chan
 
 def witness(group: Group, loss: Loss | None = None) -> Mapping[str, Json] | None:
     """A request that the old schema accepts: the smallest one, with this parameter set to the offending value."""
-    request = group.request() if loss is None else group.request(loss.readings)
+    request = group.sides.request() if loss is None else group.sides.request(loss.readings)
     if request is None:
         return None
     whole = {**request} if loss is None else {**request, group.param: loss.value}
@@ -69,8 +76,12 @@ def is_misplaced(group: Group) -> bool:
 
 def is_decidable(group: Group) -> bool:
     """Whether both kinds are known, and the attribute on both sides is absent or of a form it can take."""
-    sides = (group.before, group.after)
-    return None not in kinds(group) and all(is_absent(v) or compat.well_formed(group.name, v) for v in sides)
+    return None not in kinds(group) and all(is_readable(group.name, side) for side in (group.before, group.after))
+
+
+def is_readable(attribute: str, argument: Json | Missing) -> bool:
+    """Whether the attribute says something that syncd understands, or nothing at all."""
+    return is_absent(argument) or compat.well_formed(attribute, argument)
 
 
 # --- what is lost and gained ---------------------------------------------------------------------------------------
@@ -81,21 +92,18 @@ def domains(group: Group) -> Iterator[tuple[tuple[bool, ...], Domain, Domain]]:
     old, new = group.spec("old"), group.spec("new")
     readings = ((False,), (True,)) if compat.anchors_matter(old) or compat.anchors_matter(new) else (EITHER,)
     for reading in readings:
-        first, second = (compat.domain(spec, grid_at_min=reading[0]) for spec in (old, new))
-        yield reading, first, second
+        grid_at_min = reading[0]
+        yield reading, group.domain("old", grid_at_min=grid_at_min), group.domain("new", grid_at_min=grid_at_min)
 
 
 def first_loss(group: Group, losses: Iterable[Loss]) -> Loss | None:
     """One that a whole request can show: a reading under which nothing at all was accepted loses nothing.
 
-    Where nothing was accepted under any, the first: `model_changes` will say so.
+    A certain one before one that may be. Where nothing was accepted under any, the first: `model_changes` will say so.
     """
-    hidden = None
-    for loss in losses:
-        if group.request(loss.readings) is not None:
-            return loss
-        hidden = hidden or loss
-    return None if hidden is None or group.request() is not None else hidden
+    found = sorted(losses, key=lambda loss: not loss.certain)
+    shown = next((loss for loss in found if group.sides.request(loss.readings) is not None), None)
+    return shown or (found[0] if found and group.sides.request() is None else None)
 
 
 def _exclusion(group: Group) -> tuple[Loss | None, bool]:
@@ -104,15 +112,15 @@ def _exclusion(group: Group) -> tuple[Loss | None, bool]:
     names = ("min", "step") if group.name == "min" else (group.name,)
     sides = list(domains(group))
     losses = (
-        Loss(found.value, readings)
+        Loss(found.value, readings, found.certain)
         for readings, old, new in sides
         for name in names
-        if (found := _escape(old, new.get(name))) is not None
+        if (found := _escape(old, new.get(name), group.used)) is not None
     )
     lost = first_loss(group, losses)
     gains = (_escape(new, old.get(name)) for _, old, new in sides for name in names)
     return lost, lost is None and any(gain is not None for gain in gains)
 
 
-def _escape(of: Domain, constraint: Constraint | None) -> Escape | None:
-    return None if constraint is None else compat.escape(of, constraint)
+def _escape(of: Domain, constraint: Constraint | None, used: Iterable[Json] = ()) -> Escape | None:
+    return None if constraint is None else compat.escape(of, constraint, used)

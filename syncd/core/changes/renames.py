@@ -1,0 +1,86 @@
+"""A parameter that went and one that came in the same model may be one under another name.
+
+An explanation, not a discount: requests that send the old name are refused all the same, so the one change that stands
+for both is as severe as the worse of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from syncd.core import compat
+from syncd.core.canon import Json, canonical
+from syncd.core.changes.likeness import alike, pairs
+from syncd.core.changes.values import Change
+from syncd.core.rules import rank
+
+# num_images and number_images are alike enough, width and length are not.
+_ALIKE: Final = 0.7
+
+# What tells nothing of the values a parameter admits.
+_WORDS: Final = compat.ANNOTATIONS - {"type", "required", "default"}
+
+
+def with_renames(found: list[Change]) -> list[Change]:
+    """The changes of a model, with one change for each parameter that was renamed, in the place of its removal."""
+    gone = {_name(change): change for change in found if change.kind == "param.removed"}
+    if not gone:
+        return found
+    new = {_name(change): change for change in found if change.kind.startswith("param.added.")}
+    renamed = pairs(list(gone), list(new), lambda a, b: _score(a, b, gone[a].before, new[b].after))
+    if not renamed:
+        return found
+    told = {id(new[now]) for now in renamed.values()}
+    return [
+        _as_one(change, new[renamed[_name(change)]])
+        if gone.get(_name(change)) is change and _name(change) in renamed
+        else change
+        for change in found
+        if id(change) not in told
+    ]
+
+
+def _name(change: Change) -> str:
+    """The parameter's, or nothing for a change of the model itself."""
+    return change.path[3] if len(change.path) > 3 else ""  # noqa: PLR2004 - /models/{slug}/params/{name}
+
+
+def _score(old: str, new: str, before: Json, after: Json) -> float:
+    """How likely the one is the other: 0 unless they admit the same values and look alike."""
+    if compat.is_required(before) != compat.is_required(after) or not _same_values(before, after):
+        return 0
+    likeness = alike(old, new)
+    described = ("default", "description")
+    same = all(
+        before.get(each) is not None and canonical(before[each]) == canonical(after.get(each)) for each in described
+    )
+    return likeness + same if likeness >= _ALIKE or same else 0
+
+
+def _same_values(before: Mapping[str, Json], after: Mapping[str, Json]) -> bool:
+    old, new = compat.domain(before), compat.domain(after)
+    if old.decided and new.decided and not old.opaque and not new.opaque:
+        return compat.escape_domain(old, new) is None and compat.escape_domain(new, old) is None
+    return canonical(_values_part(before)) == canonical(_values_part(after))
+
+
+def _values_part(spec: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: argument for name, argument in spec.items() if name not in _WORDS}
+
+
+def _as_one(gone: Change, new: Change) -> Change:
+    worst = min(gone, new, key=lambda change: rank(change.severity))
+    return Change(
+        "param.renamed",
+        gone.path,
+        worst.severity,
+        gone.before,
+        new.after,
+        gone.slug,
+        gone.category,
+        decided=gone.decided and new.decided,
+        witness=worst.witness,
+        detail={"replacement": _name(new)},
+        ops=(*gone.ops, *new.ops),
+    )
