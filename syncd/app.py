@@ -119,7 +119,8 @@ def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, sink
         record_only=tuple(rules.record_only),
         on_fault=_log_fault,
     )
-    return App(config, store, Poller(discreet(fetcher.get), store, policy, judgement), outbox, targets, clock)
+    poller = Poller(discreet(fetcher.get), store, policy, judgement, config.requests)
+    return App(config, store, poller, outbox, targets, clock)
 
 
 def _log_fault(destination: str, error: Exception) -> None:

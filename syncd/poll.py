@@ -6,6 +6,7 @@ poll(key)
   | with store.begin(key) as tx:               every outcome passes through this one transaction
   |     context = tx.context()
   |     changes = diff(tx.before(), after)     pure; only for a listing
+  |     changes = touched(changes, requests)   pure; each with the saved requests it breaks
   |     news    = judge(reading, changes, …)   pure
   |     tx.apply(news)
   -> Polled(outcome, …)                        logged once, by the caller
@@ -17,10 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from syncd.core import reading as readings
+from syncd.core.affected import touched
 from syncd.core.catalog import Memo
 from syncd.core.changes import Change, Policy, diff
 from syncd.core.judge import Context, Judgement, News, judge
 from syncd.core.reading import Facts, Listing, Malformed, Outcome, Reading, Refused, Retry, Same
+from syncd.core.requests import SavedRequest
 from syncd.core.routing import KeyFacts
 from syncd.core.secret import Secret
 from syncd.core.wire import Answer, NoAnswer, Request
@@ -73,6 +76,7 @@ class Poller:
     store: Store
     policy: Policy
     judgement: Judgement
+    requests: tuple[SavedRequest, ...] = ()
     known: dict[str, Known] = field(default_factory=dict)
     memo: Memo = field(default_factory=Memo)
 
@@ -104,7 +108,10 @@ class Poller:
             return []
         if reading.catalog.digest == context.digest and not context.held:
             return []
-        return diff(tx.before(reading.catalog), reading.catalog, self.policy)
+        before, after = tx.before(reading.catalog), reading.catalog
+        found = diff(before, after, self.policy)
+        theirs = [request for request in self.requests if request.is_for(context.key.name)]
+        return touched(found, before, after, theirs, self.policy)
 
 
 def _attempt(answer: Answer | NoAnswer, reading: Reading) -> Attempt:

@@ -24,8 +24,11 @@ from sqlalchemy import make_url
 
 from syncd import config
 from syncd.config import Config, Database, Key, Rules, Schedule, Slack, Vendor
+from syncd.config.problems import LISTS
+from syncd.config.requests import LARGEST_REQUEST
 from syncd.config.tables import DEFAULTS
 from syncd.core import rules
+from syncd.core.requests import SavedRequest
 from syncd.core.routing import KeyFacts, Route, sees
 from syncd.core.secret import Secret
 from syncd.core.slots import Slots
@@ -168,6 +171,10 @@ def test_every_setting_is_read(folder: Path) -> None:
         [[routes]]
         name = "webhook"
         to = "webhook:env:HOOK"
+        [[requests]]
+        name = "nightly hero"
+        body = { model = "wan", seconds = 2.50, tags = ["a", 1, true], more = { a = 1 } }
+        keys = ["pr*"]
     """
     expected = Config(
         source=str(folder / "config.toml"),
@@ -204,6 +211,13 @@ def test_every_setting_is_read(folder: Path) -> None:
         ),
         slack=Slack(token=Secret(TOKEN), api_url="http://127.0.0.1:9000/api/", webhooks={"env:HOOK": Secret(HOOK)}),
         rules=Rules(record_only=("model.description.*",), unknown_params="ignore", required_with_default="risky"),
+        requests=(
+            SavedRequest(
+                "nightly hero",
+                {"model": "wan", "seconds": Decimal("2.50"), "tags": ["a", 1, True], "more": {"a": 1}},
+                ("pr*",),
+            ),
+        ),
     )
 
     assert expected == loaded(folder, text, WITH_SLACK)
@@ -1689,6 +1703,230 @@ def test_all_problems_are_told_together(folder: Path) -> None:
     }
 
 
+# Saved requests.
+
+ONE_REQUEST = f'{ONE_KEY}[[requests]]\nname = "hero"\n'
+IN_A_FILE = ONE_REQUEST + 'file = "hero.json"\n'
+
+
+def problem_with_file(folder: Path, content: str | bytes) -> Problem:
+    """The only problem where hero.json holds this."""
+    (folder / "hero.json").write_bytes(content.encode() if isinstance(content, str) else content)
+    problem = only_problem_of(folder, IN_A_FILE)
+    assert problem.place == 'requests[0] "hero".file'
+    return problem
+
+
+def problem_with_body(folder: Path, body: str) -> Problem:
+    """The only problem where the body is written so."""
+    return only_problem_of(folder, f"{ONE_REQUEST}body = {body}\n")
+
+
+def test_a_saved_request_is_read_from_a_file_beside_the_configuration(folder: Path) -> None:
+    (folder / "requests").mkdir()
+    (folder / "requests" / "hero.json").write_bytes(
+        b'\xef\xbb\xbf{"model": "wan", "seconds": 2.50, "seed": 123456789012345678901234567890}'
+    )
+
+    (request,) = loaded(folder, ONE_REQUEST + 'file = "requests/hero.json"').requests
+
+    body = {"model": "wan", "seconds": Decimal("2.50"), "seed": 123456789012345678901234567890}
+    assert request == SavedRequest("hero", body, ("*",))
+
+
+def test_a_saved_request_may_stand_in_a_file_anywhere(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "hero.json").write_text('{"model": "wan"}')
+
+    (request,) = loaded(folder, f'{ONE_REQUEST}file = "{tmp_path}/hero.json"').requests
+
+    assert request.model == "wan"
+
+
+def test_a_saved_request_in_the_configuration_means_what_the_same_json_means(folder: Path) -> None:
+    (folder / "b.json").write_text('{"model": "wan", "n": 1, "step": 0.10, "at": "2026-05-01", "tags": ["x", true]}')
+    body = '{ model = "wan", n = 1, step = 0.10, at = "2026-05-01", tags = ["x", true] }'
+    text = f'{ONE_REQUEST}body = {body}\n[[requests]]\nname = "b"\nfile = "b.json"\n'
+
+    one, other = loaded(folder, text).requests
+
+    assert one.body == other.body
+
+
+@pytest.mark.parametrize("setting", ["", 'file = "hero.json"\nbody = { model = "wan" }'])
+def test_a_saved_request_has_either_a_file_or_a_body(folder: Path, setting: str) -> None:
+    problem = only_problem_of(folder, ONE_REQUEST + setting)
+
+    assert problem.place == 'requests[0] "hero"'
+    assert problem.message == ("has both file and body" if setting else "has neither file nor body")
+    assert "either file" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "cannot be read as JSON: line 1 column 1: not JSON"),
+        ('{"model": "wan", }', "cannot be read as JSON: line 1 column"),
+        (b'{"model": "\xff"}', "cannot be read as JSON: byte 11: not UTF-8"),
+        ('{"model": "wan", "n": NaN}', "cannot be read as JSON: /n: NaN is not JSON"),
+        ('{"model": "wan", "n": -Infinity}', "cannot be read as JSON: /n: -Infinity is not JSON"),
+        ('{"model": "wan", "n": 1e999999}', "cannot be read as JSON: /n: a number out of every sensible range"),
+        ('{"model": "wan", "a": ' + "[" * 200 + "]" * 200 + "}", "nested deeper than 100"),
+        ('{"model": "wan", "a": ' + "[" * 200_000, "nested deeper than 100"),
+        ('{"model": "wan", "a": {"n": 1, "n": 2}}', "is not what is sent: /a/n: this member stands there twice"),
+        ('{"model": "wan", "a": "\\u0000"}', "is not what is sent: /a: U+0000 or a lone surrogate"),
+        ('[{"model": "wan"}]', "holds no JSON object"),
+        ("null", "holds no JSON object"),
+        ('{"prompt": "x"}', "names no model"),
+        ('{"model": 5}', "names no model"),
+        ('{"model": " "}', "names no model"),
+        (b"[" + b" " * LARGEST_REQUEST, f"is larger than {LARGEST_REQUEST} bytes"),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) or len(value) > 60 else value,
+)
+def test_a_file_that_holds_no_request_is_named_with_what_is_wrong(
+    folder: Path, content: str | bytes, said: str
+) -> None:
+    problem = problem_with_file(folder, content)
+
+    assert problem.message.startswith(str(folder / "hero.json"))
+    assert said in problem.message
+    assert problem.hint
+
+
+def test_a_file_of_the_greatest_size_is_read(folder: Path) -> None:
+    body = b'{"model": "wan"}'
+    (folder / "hero.json").write_bytes(body + b" " * (LARGEST_REQUEST - len(body)))
+
+    assert loaded(folder, IN_A_FILE).requests[0].model == "wan"
+
+
+def test_a_file_that_is_not_there_or_is_none_is_told(folder: Path) -> None:
+    assert "there is no file" in only_problem_of(folder, IN_A_FILE).message
+    (folder / "hero.json").mkdir()
+    assert "is a directory" in only_problem_of(folder, IN_A_FILE).message
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\\u0000b", "a\\nb"])
+def test_the_name_of_a_file_is_one_that_can_be_shown(folder: Path, name: str) -> None:
+    assert only_problem_of(folder, f'{ONE_REQUEST}file = "{name}"').message == "is not the name of a file"
+
+
+@pytest.mark.parametrize(
+    ("body", "place", "said"),
+    [
+        ("{ prompt = 'x' }", "", "names no model"),
+        ("{ model = 5 }", ".model", "is not the slug of a model"),
+        ("{ model = '' }", ".model", "is not the slug of a model"),
+        ("{ model = 'wan', at = 2026-05-01 }", ".at", "is a date or a time"),
+        ("{ model = 'wan', at = 2026-05-01T10:00:00Z }", ".at", "is a date or a time"),
+        ("{ model = 'wan', a = [{ b = 10:00:00 }] }", ".a[0].b", "is a date or a time"),
+        ("{ model = 'wan', n = nan }", ".n", "is no number that JSON knows"),
+        ("{ model = 'wan', n = [1, -inf] }", ".n[1]", "is no number that JSON knows"),
+        ("{ model = 'wan', n = 1e999999 }", ".n", "is a number out of every sensible range"),
+        ("{ model = 'wan', n = 0x" + "f" * 5000 + " }", ".n", "is a number out of every sensible range"),
+        ("{ model = 'wan', a = " + "[" * 110 + "]" * 110 + " }", ".a", "is nested too deep"),
+        ('{ model = "wan", a = "\\u0000" }', "", "U+0000"),
+        ("'wan'", "", "must be a table"),
+    ],
+    ids=lambda value: value if len(value) < 60 else None,
+)
+def test_a_body_that_is_no_json_is_named_with_its_place(folder: Path, body: str, place: str, said: str) -> None:
+    problem = problem_with_body(folder, body)
+
+    assert problem.place == f'requests[0] "hero".body{place}'
+    assert said in problem.message
+    assert problem.hint
+
+
+def test_a_saved_request_is_for_a_key_that_there_is(folder: Path) -> None:
+    text = f"{TWO_KEYS}[[requests]]\nname = 'hero'\nbody = {{ model = 'wan' }}\nkeys = ['pord', 'live*']\n"
+
+    problem = only_problem_of(folder, text)
+
+    assert (problem.place, problem.hint) == ('requests[0] "hero".keys', "configured keys: prod, staging")
+    assert loaded(folder, text.replace("live*", "stag*")).requests[0].keys == ("pord", "stag*")
+
+
+def test_every_problem_with_saved_requests_is_told_at_once(folder: Path) -> None:
+    text = f"""{ONE_KEY}
+        [[requests]]
+        name = "hero"
+        file = "gone.json"
+        keys = []
+        [[requests]]
+        name = "hero"
+        body = {{ prompt = "x" }}
+        [[requests]]
+        file = 5
+        boddy = {{ model = "wan" }}
+    """
+
+    found = {problem.place: problem for problem in problems_of(folder, text)}
+
+    assert set(found) == {
+        'requests[0] "hero".file',
+        'requests[0] "hero".keys',
+        'requests[1] "hero".name',
+        'requests[1] "hero".body',
+        "requests[2].name",
+        "requests[2].file",
+        "requests[2].boddy",
+    }
+    assert found["requests[2].boddy"].hint == "did you mean body?"
+    assert "requests[0] too" in found['requests[1] "hero".name'].message
+
+
+def test_who_does_not_ask_for_requests_is_not_stopped_by_a_file(folder: Path, cwd: Path) -> None:
+    path = folder / "config.toml"
+    path.write_text(f"{IN_A_FILE}[[requests]]\nname = 'b'\nbody = {{ model = 'wan' }}\n")
+
+    assert config.load(path, {}, cwd, secrets=False).requests == ()
+    with pytest.raises(ConfigError, match="there is no file"):
+        config.load(path, {}, cwd, secrets=False, requests=True)
+    (folder / "hero.json").write_text('{"model": "grok"}')
+    saved = config.load(path, {}, cwd, secrets=False, requests=True).requests
+    assert [request.model for request in saved] == ["grok", "wan"]
+
+
+def test_what_stands_in_the_configuration_is_looked_at_by_everybody(folder: Path, cwd: Path) -> None:
+    path = folder / "config.toml"
+    path.write_text(f"{ONE_REQUEST}body = {{ prompt = 'x' }}\n")
+
+    with pytest.raises(ConfigError, match="names no model"):
+        config.load(path, {}, cwd, secrets=False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"model": "wan", "prompt": "KEY"}',
+        '{"model": "wan", "KEY": 1}',
+        '{"model": "wan", "a": [{"b": "x KEY y"}]}',
+        # Escaped, so that no search of the file finds it.
+        '{"model": "wan", "a": "\\u0076vx_live_MARKMARKMARKMARKMARK"}',
+        '{"model": "wan", "KEY": NaN}',
+        '{"model": "wan", "KEY": 1, "KEY": 2}',
+        '{"model": "wan", "a": KEY}',
+    ],
+)
+def test_a_literal_secret_in_a_request_s_file_is_refused_and_not_shown(folder: Path, content: str) -> None:
+    (folder / "hero.json").write_text(content.replace("KEY", MARKED_KEY).replace("MARK", MARK))
+
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, IN_A_FILE)
+
+    assert MARK not in shown_by(caught.value)
+    readable = "NaN" not in content and ": KEY" not in content
+    assert ("holds a literal secret" in str(caught.value)) == readable
+
+
+def test_a_literal_secret_in_a_body_is_told_once(folder: Path) -> None:
+    problem = problem_with_body(folder, f'{{ model = "{MARKED_KEY}", prompt = "x" }}')
+
+    assert (problem.place, MARK in str(problem)) == ('requests[0] "hero".body.model', False)
+    assert problem.message.startswith("a literal secret is refused")
+
+
 # No secret is ever shown.
 
 MARK = "m4rk3d"
@@ -1721,9 +1959,10 @@ def test_a_secret_in_the_place_of_any_setting_is_not_shown(
     tables: dict[str, dict[str, str]] = {
         "keys": {"name": '"prod"', "secret": '"env:KEY"'},
         "routes": {"name": '"all"', "to": '"console"'},
+        **({"requests": {"name": '"hero"'}} if table == "requests" else {}),
     }
     tables.setdefault(table, {})[setting] = shape.format(marked)
-    text = as_toml({name: [values] if name in ("keys", "routes") else values for name, values in tables.items()})
+    text = as_toml({name: [values] if name in LISTS else values for name, values in tables.items()})
 
     try:
         shown = repr(loaded(folder, text))
@@ -1822,6 +2061,8 @@ def test_what_is_commented_out_in_the_example_is_good_too(folder: Path) -> None:
     text = re.sub(r"^# (\[\[|[a-z_]+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     (folder / "secrets").mkdir()
     (folder / "secrets" / "staging").write_text(ANOTHER_KEY)
+    (folder / "requests").mkdir()
+    (folder / "requests" / "thumbs.json").write_text('{"model": "grok-imagine-image"}')
 
     example = loaded(
         folder, text, {"VIVIX_KEY": A_KEY, "SLACK_BOT_TOKEN": TOKEN, "SLACK_WEBHOOK_URL": HOOK}, rules.KINDS
@@ -1829,6 +2070,7 @@ def test_what_is_commented_out_in_the_example_is_good_too(folder: Path) -> None:
 
     assert [key.name for key in example.keys] == ["prod", "staging"]
     assert [route.to for route in example.routes[3:]] == ["slack:#vivix", WEBHOOK_TO, "slack:#acme"]
+    assert [request.name for request in example.requests] == ["nightly hero", "thumbnails"]
 
 
 def test_the_example_says_the_defaults(folder: Path, cwd: Path) -> None:

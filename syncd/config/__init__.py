@@ -6,7 +6,7 @@
                  defaults   what the file leaves out is filled in                             parse
                  parse      each setting by itself: is it known, its type, its range          parse, tables, fields
                  validate   what only the whole can tell: secrets, duplicates, where routes
-                            lead                                             validate, routes, secrets, database
+                            lead, saved requests                   validate, routes, requests, secrets, database
               -> Config, plain values that nothing below needs pydantic for                   values
 
 A setting that does not parse keeps a stand-in, so that `validate` can look at the others and one run names everything
@@ -39,11 +39,14 @@ def load(
     *,
     known_kinds: Collection[str] = (),
     secrets: bool = True,
+    requests: bool | None = None,
 ) -> Config:
     """The configuration in the file at `path`, or the one that the environment alone gives when `path` is None.
 
     `known_kinds` are the change kinds that globs are held against; without them `kinds` are taken as they stand.
     `secrets=False` is for who only reads the history: no secret is looked up, and every `Key.secret` is empty.
+    `requests` says whether saved requests are read from their files; usually where secrets are. Who does not ask for
+    them gets none, and a file that is gone is no problem then.
     Raises `ConfigError` with every problem.
     """
     cwd = cwd.absolute()
@@ -52,4 +55,13 @@ def load(
     for fault in document.faults:
         problems.add(*fault)
     parsed = parse(with_defaults(document.tables), problems)
-    return validate(parsed, document, problems, environ=environ, cwd=cwd, kinds=frozenset(known_kinds), secrets=secrets)
+    return validate(
+        parsed,
+        document,
+        problems,
+        environ=environ,
+        cwd=cwd,
+        kinds=frozenset(known_kinds),
+        secrets=secrets,
+        requests=secrets if requests is None else requests,
+    )

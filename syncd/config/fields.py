@@ -176,7 +176,7 @@ def base_url(value: object) -> str:
 
 
 _NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,64}")
-_LONGEST_ROUTE_NAME = 64
+_LONGEST_FREE_NAME = 64
 
 
 def name(value: str) -> str:
@@ -188,8 +188,8 @@ def name(value: str) -> str:
     return value
 
 
-def route_name(value: str) -> str:
-    """What a route is called in messages: free, but on one line."""
-    if not value.strip() or not value.isprintable() or len(value) > _LONGEST_ROUTE_NAME:
+def free_name(value: str) -> str:
+    """What a route or a saved request is called in messages: free, but on one line."""
+    if not value.strip() or not value.isprintable() or len(value) > _LONGEST_FREE_NAME:
         raise Refused("is not a name", "1 to 64 printable characters on one line, such as prices")
     return value

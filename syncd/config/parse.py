@@ -21,6 +21,7 @@ _STAND_INS: Mapping[str, Mapping[str, Any]] = {
     **DEFAULTS,
     "keys": {"name": "unnamed", "secret": ""},
     "routes": {"name": "unnamed", "to": "console"},
+    "requests": {"name": "unnamed"},
 }
 
 
@@ -38,7 +39,7 @@ class Parsed:
 
 def with_defaults(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables with every default written out. What is no table stays, to be told."""
-    filled = {"keys": [], "routes": [], **tables}
+    filled = {"keys": [], "routes": [], "requests": [], **tables}
     for table, defaults in DEFAULTS.items():
         given = tables.get(table, {})
         filled[table] = {**defaults, **given} if isinstance(given, dict) else given
@@ -84,7 +85,7 @@ _TYPE_FAULTS: Mapping[str, tuple[str, str]] = {
     "greater_than_equal": ("is too small", "at least {ge}"),
     "less_than_equal": ("is too large", "at most {le}"),
     "list_type": ("must be a list", 'write {name} = ["…"]'),
-    "dict_type": ("must be a table", 'write {name} = {{ tenant = "acme" }}'),
+    "dict_type": ("must be a table", 'write {name} = {{ {member} = "…" }}'),
     "model_type": ("must be a table", "write {heading} on a line of its own"),
     "too_short": ("is empty, so it matches nothing", "leave it out to match everything"),
     "string_too_short": ("is empty", 'a glob that matches everything is "*"'),
@@ -104,7 +105,8 @@ def _told(fault: ErrorDetails) -> tuple[str, str]:
     if len(loc) == 1 and loc[0] in LISTS:
         return "must be a list of tables", f"write {heading} on a line of its own, with two brackets"
     message, hint = _TYPE_FAULTS.get(kind, (f"is not valid ({kind})", ""))
-    return message, hint.format(heading=heading, name=loc[-1], **context)
+    member = "model" if loc[-1] == "body" else "tenant"
+    return message, hint.format(heading=heading, name=loc[-1], member=member, **context)
 
 
 def _heading(table: str) -> str:

@@ -12,7 +12,7 @@ from syncd.errors import Problem
 Loc: TypeAlias = tuple[str | int, ...]
 
 # Written [[keys]]: any number of them.
-LISTS = frozenset({"keys", "routes"})
+LISTS = frozenset({"keys", "routes", "requests"})
 
 
 class Refused(ValueError):

@@ -80,7 +80,7 @@ class KeyTable(Table):
 class RouteTable(Table):
     """One of [[routes]]. A matcher that is left out matches everything."""
 
-    name: Annotated[str, AfterValidator(fields.route_name)]
+    name: Annotated[str, AfterValidator(fields.free_name)]
     to: Annotated[str, AfterValidator(template)]
     kinds: Matcher | None = None
     keys: Matcher | None = None
@@ -95,6 +95,15 @@ class RouteTable(Table):
     summary: Annotated[Slots | None, PlainValidator(fields.summary)] = None
 
 
+class RequestTable(Table):
+    """One of [[requests]]: a body that is really sent, here or in a file of its own."""
+
+    name: Annotated[str, AfterValidator(fields.free_name)]
+    file: str | None = None
+    body: dict[str, Any] | None = None
+    keys: Matcher | None = None
+
+
 class File(Table):
     """The whole file."""
 
@@ -105,6 +114,7 @@ class File(Table):
     rules: RulesTable
     keys: list[KeyTable]
     routes: list[RouteTable]
+    requests: list[RequestTable]
 
 
 # What stands in a file that says nothing, in the file's own words.

@@ -10,9 +10,10 @@ from syncd.config.database import state_folder, whole_url
 from syncd.config.document import Document
 from syncd.config.parse import Parsed
 from syncd.config.problems import Problems, Refused
+from syncd.config.requests import saved_requests
 from syncd.config.routes import Lead, check_kinds, check_reach, leads
 from syncd.config.secrets import Form, resolve, slack_token, unresolved, vivix_key, webhook_url
-from syncd.config.tables import KeyTable, RouteTable
+from syncd.config.tables import KeyTable, RequestTable, RouteTable
 from syncd.config.values import Config, Database, Key, Rules, Schedule, Slack, Vendor
 from syncd.core.secret import Secret
 from syncd.errors import ConfigError
@@ -27,6 +28,7 @@ def validate(
     cwd: Path,
     kinds: frozenset[str],
     secrets: bool,
+    requests: bool,
 ) -> Config:
     """The configuration. Raises `ConfigError` with every problem, those found earlier included."""
     file = parsed.file
@@ -38,7 +40,9 @@ def validate(
         problems.add(("keys",), "there is no key to watch", "add [[keys]] with a name and a secret")
     _check_names("keys", file.keys, parsed, problems)
     _check_names("routes", file.routes, parsed, problems)
+    _check_names("requests", file.requests, parsed, problems)
     check_reach(parsed, problems)
+    saved = saved_requests(parsed, document.folder, problems, wanted=requests)
     check_kinds(("rules", "record_only"), file.rules.record_only, kinds, problems)
     for number, route in enumerate(file.routes):
         check_kinds(("routes", number, "kinds"), route.kinds or (), kinds, problems)
@@ -53,6 +57,7 @@ def validate(
         routes=tuple(lead.route for lead in routes),
         slack=slack,
         rules=Rules(tuple(file.rules.record_only), file.rules.unknown_params, file.rules.required_with_default),
+        requests=saved,
     )
 
 
@@ -144,7 +149,9 @@ def _token(
         return None
 
 
-def _check_names(table: str, entries: Sequence[KeyTable | RouteTable], parsed: Parsed, problems: Problems) -> None:
+def _check_names(
+    table: str, entries: Sequence[KeyTable | RouteTable | RequestTable], parsed: Parsed, problems: Problems
+) -> None:
     first_with: dict[str, int] = {}
     for number, entry in enumerate(entries):
         if parsed.sound(table, number, "name") and (first := first_with.setdefault(entry.name, number)) != number:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from syncd.core.requests import SavedRequest
 from syncd.core.routing import Route
 from syncd.core.secret import Secret
 
@@ -68,7 +69,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that is configured. `source` is the path of the file, or ``environment``."""
+    """Everything that is configured. `source` is the path of the file, or ``environment``.
+
+    `requests` is empty for who did not ask for them.
+    """
 
     source: str
     database: Database
@@ -78,3 +82,4 @@ class Config:
     routes: tuple[Route, ...]
     slack: Slack
     rules: Rules
+    requests: tuple[SavedRequest, ...] = ()

@@ -72,7 +72,7 @@ def _row(new: NewChange) -> dict[str, Any]:
         "new": _text(change.after),
         "decided": change.decided,
         "witness": None if change.witness is None else dumps(change.witness),
-        "affects": "[]",
+        "affects": dumps(change.affects),
         "summary": summary(change),
         "detail": dumps(dict(change.detail)),
         "fingerprint": change.fingerprint,
@@ -95,6 +95,7 @@ def change_of(row: Row[Any]) -> Change:
         decided=bool(row.decided),
         witness=None if row.witness is None else decode(row.witness).value,
         detail=decode(row.detail).value,
+        affects=tuple(decode(row.affects).value),
     )
 
 

@@ -17,6 +17,7 @@ import msgspec
 from syncd.core.changes import Change
 from syncd.core.compose import prices
 from syncd.core.compose.items import Item, count_slugs, differ, keys_of, slug_of
+from syncd.core.compose.saved import touched
 from syncd.core.compose.section import MOST_LINES, merged
 from syncd.core.message import EMOJI, Block, Bullets, Message, Paragraph, Span, Table, bold, code, flat, names
 from syncd.core.text import clean, count, moment, number, percent
@@ -45,7 +46,8 @@ def digest(items: Sequence[Item]) -> Digest:
     lines = _lines(first, items)
     more = _and_more(breaking - len(first), "breaking, first in the thread")
     replies = tuple(_reply(part, position, len(parts)) for position, part in enumerate(parts, 1))
-    return Digest((head, _table(items), *lines, *more), _with_rest(replies, left, min(seen)))
+    # No line each: what a change does to them, with its remedy, stands in `syncd changes` and the change log.
+    return Digest((head, *touched(items, told=0), _table(items), *lines, *more), _with_rest(replies, left, min(seen)))
 
 
 def _sentence(first: datetime, last: datetime, breaking: int, *, thread: bool) -> Iterable[Span]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
 from syncd.core import wording
+from syncd.core.canon import Json
 from syncd.core.changes import Change
 from syncd.core.compose.due import ChangeDue
 from syncd.core.compose.section import MOST_LINES, Section, and_more, merged
@@ -21,13 +22,14 @@ class Item:
     """One thing to say: a change, and every key it happened to.
 
     Of a model that is gone, `still` names the keys that list it yet; None where that is not known of all, or where
-    there is nobody to compare with.
+    there is nobody to compare with. `requests` are the saved ones that it touches, of every key, each with how.
     """
 
     change: Change
     keys: tuple[str, ...]
     at: datetime
     still: tuple[str, ...] | None = None
+    requests: tuple[tuple[str, Mapping[str, Json]], ...] = ()
 
 
 # How an item is said in a line.
@@ -55,7 +57,14 @@ def _standing(due: Iterable[ChangeDue]) -> list[ChangeDue]:
 
 def _item(same: list[ChangeDue]) -> Item:
     keys = tuple(dict.fromkeys(one.key for one in same))
-    return Item(same[0].change, keys, min(one.at for one in same), _still(same, keys))
+    requests = tuple(pair for one in same for pair in _requests(one.change))
+    return Item(same[0].change, keys, min(one.at for one in same), _still(same, keys), requests)
+
+
+def _requests(change: Change) -> Iterable[tuple[str, Mapping[str, Json]]]:
+    """The same change may touch other requests for another key."""
+    how = change.detail.get("requests") or {}
+    return ((name, how.get(name, {})) for name in change.affects)
 
 
 def _still(same: list[ChangeDue], keys: tuple[str, ...]) -> tuple[str, ...] | None:

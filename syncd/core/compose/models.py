@@ -9,9 +9,10 @@ from syncd.core import credits, wording
 from syncd.core.canon import Json
 from syncd.core.compose.examples import start_with
 from syncd.core.compose.items import Item, differ, keys_of, lines, more, section, slug_of
+from syncd.core.compose.saved import touched
 from syncd.core.compose.section import MOST_LINES, Section
 from syncd.core.message import Block, Paragraph, Span, Table, code, names
-from syncd.core.text import count, moment, shown
+from syncd.core.text import clean, count, moment, shown
 
 # Few enough to show how to start with each.
 _MOST_EXAMPLES: Final = 3
@@ -21,7 +22,16 @@ def unlocked(items: list[Item]) -> Iterable[Section]:
     """Models that can be called now: a table, and how to start with each if they are few."""
     title = f"{count(len(items), 'model')} {_how_unlocked(items)} for {keys_of(items)}"
     examples = _examples(items) if len(items) <= _MOST_EXAMPLES else ()
-    yield section("models_unlocked", "🔓", title, items, _table(items), *more(items), *examples)
+    blocks = (*touched(items), _table(items), *more(items), *_renamed(items), *examples)
+    yield section("models_unlocked", "🔓", title, items, *blocks)
+
+
+def _renamed(items: list[Item]) -> Iterable[Block]:
+    """Which of them are known by another name already."""
+    old = [(item, item.change.detail.get("replaces")) for item in items]
+    for item, slug in [one for one in old if isinstance(one[1], str)][:_MOST_EXAMPLES]:
+        same = "it is the same model under another name, so only the name has to change."
+        yield Paragraph((code(slug_of(item.change)), Span(" replaces "), code(clean(str(slug), 80)), Span(f": {same}")))
 
 
 def _how_unlocked(items: list[Item]) -> str:
@@ -53,10 +63,25 @@ def removed(items: list[Item]) -> Iterable[Section]:
 
     def line(item: Item) -> tuple[Span, ...]:
         since = "" if at_once else f" · gone since {moment(item.at)}"
-        return (code(slug_of(item.change)), Span(f" · {_what_it_was(_body(item.change.before))}{since}"))
+        was = Span(f" · {_what_it_was(_body(item.change.before))}{since}")
+        return (code(slug_of(item.change)), was, *_heir(item.change.detail))
 
     title = f"{count(len(items), 'model')} removed for {keys_of(items)}"
-    yield section("models_removed", "🗑️", title, items, *lines(items, line), *_cause(items))
+    yield section("models_removed", "🗑️", title, items, *touched(items), *lines(items, line), *_cause(items))
+
+
+def _heir(detail: Mapping[str, Json]) -> Iterable[Span]:
+    """What to call instead, as far as the listing tells."""
+    candidates = detail.get("replacement_candidates")
+    likely = candidates[0] if isinstance(candidates, list) and candidates else None
+    for words, slug in (
+        ("now called", detail.get("replacement")),
+        ("newer version", detail.get("successor")),
+        ("likely replacement", likely),
+    ):
+        if isinstance(slug, str):
+            yield from (Span(f" · {words} "), code(clean(slug, 80)))
+            return
 
 
 def _what_it_was(body: Mapping[str, Json]) -> str:

@@ -10,6 +10,7 @@ from syncd.core import wording
 from syncd.core.canon import MISSING
 from syncd.core.changes import Change
 from syncd.core.compose.items import Item, Saying, lines, phrase, phrase_of_model, section, slug_of
+from syncd.core.compose.saved import touched
 from syncd.core.compose.section import MOST_LINES, Section
 from syncd.core.message import EMOJI, Block, Code, Paragraph, Span, bold, code
 from syncd.core.rules import Severity
@@ -37,7 +38,7 @@ def changed(items: list[Item]) -> Iterable[Section]:
 def _section(items: list[Item], whose: str, say: Saying, *specs: Block) -> Section:
     breaking = sum(item.change.severity == "breaking" for item in items)
     title = f"Breaking change{'' if breaking == 1 else 's'}: {whose}" if breaking else f"Parameters changed: {whose}"
-    blocks = (Paragraph(tuple(_tally(items))), *lines(items, say), *specs, *_witness(items))
+    blocks = (Paragraph(tuple(_tally(items))), *touched(items), *lines(items, say), *specs, *_witness(items))
     return section("parameters_changed", EMOJI[items[0].change.severity], title, items, *blocks)
 
 
@@ -66,16 +67,18 @@ def _spec_lines(items: list[Item]) -> Iterable[Block]:
 
 
 def _spec_of(change: Change) -> Iterable[str]:
-    name = shown(change.path[_PARAM_DEPTH - 1], 80)
-    if change.kind == "param.removed" or change.kind.startswith("param.added."):
-        sides: tuple[object, object] = (change.before, change.after)
-    elif change.kind.startswith("param.type."):
-        sides = (change.detail.get("spec_before", MISSING), change.detail.get("spec_after", MISSING))
-    else:
-        return
-    for sign, spec in zip("-+", sides, strict=True):
+    """Of the changes of one parameter only the worst holds its specs, unless it is the parameter that came or went."""
+    name = change.path[_PARAM_DEPTH - 1]
+    new_name = change.detail.get("replacement", name) if change.kind == "param.renamed" else name
+    whole = change.kind in ("param.removed", "param.renamed") or change.kind.startswith("param.added.")
+    before, after = (
+        (change.before, change.after)
+        if whole
+        else (change.detail.get("spec_before", MISSING), change.detail.get("spec_after", MISSING))
+    )
+    for sign, called, spec in (("-", name, before), ("+", new_name, after)):
         if spec is not MISSING:
-            yield f"{sign} {wording.spec_line(name, spec)}"
+            yield f"{sign} {wording.spec_line(shown(called, 80), spec)}"
 
 
 def _witness(items: list[Item]) -> Iterable[Block]:
