@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from syncd import __version__
-from syncd.cli import alerts, check, database, demo, run, show, silence, status
+from syncd.cli import alerts, check, database, demo, diff, form, run, show, silence, status, verdict
 from syncd.cli.common import LogFormat, LogLevel, Options
 
 app = typer.Typer(
@@ -63,7 +63,7 @@ def syncd(
 for command in (
     *(run.run, run.once, demo.demo),
     *(check.check, database.migrate),
-    *(status.status, show.models, show.changes),
+    *(status.status, show.models, show.changes, diff.diff, form.form, verdict.verdict),
 ):
     app.command()(command)
 # A query may begin with a comment, which looks like an option.

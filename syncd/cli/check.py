@@ -10,7 +10,7 @@ import typer
 
 from syncd.cli.common import load
 from syncd.core.rules import Severity
-from syncd.core.text import duration
+from syncd.core.text import clean, duration
 from syncd.errors import SchemaMismatch, StoreError
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def check(
     """
     config = load(ctx.obj)
     typer.echo(f"configuration  {config.source}")
-    fine = all([*_database(config), *_keys(config), *_routes(config), *(_online(config) if online else [])])
+    offline = [*_database(config), *_keys(config), *_routes(config), *_requests(config)]
+    fine = all([*offline, *(_online(config) if online else [])])
     typer.echo("all is well" if fine else "something must be put right, see above")
     raise typer.Exit(0 if fine else 1)
 
@@ -103,6 +104,36 @@ def _routes(config: Config) -> list[bool]:
         if deaf:
             typer.echo(f"warning        no route can match {sort} of {', '.join(deaf)}")
     return [True]
+
+
+def _requests(config: Config) -> list[bool]:
+    """Of a saved request whose model no key has ever had nothing is told: a slip of the pen, most likely."""
+    for request in config.requests:
+        typer.echo(f"request        {request.name} -> {clean(request.model, 120)}")
+    for name, keys in _never_listed(config):
+        typer.echo(f"warning        request {name}: its model was never listed for {keys}, so no change can touch it")
+    return [True]
+
+
+def _never_listed(config: Config) -> list[tuple[str, str]]:
+    """Each saved request with the names of the keys that never had its model; keys without a catalogue left out."""
+    from syncd.cli.common import opened
+    from syncd.core.message import names
+    from syncd.store import confirmed
+
+    if not config.requests:
+        return []
+    found = []
+    try:
+        with opened(config.database.url) as connection:
+            keys = [key.name for key in config.keys if key.name in confirmed.keys(connection)]
+            had = {key: confirmed.ever_listed(connection, key, {r.model for r in config.requests}) for key in keys}
+    except StoreError:  # said above
+        return []
+    for request in config.requests:
+        never = [key for key in keys if request.is_for(key) and request.model not in had[key]]
+        found += [(request.name, names(never))] if never else []
+    return found
 
 
 def _online(config: Config) -> list[bool]:

@@ -56,8 +56,11 @@ def user() -> str:
         return f"user {os.getuid()}"
 
 
-def load(options: Options, *, secrets: bool = True) -> Config:
-    """Find and read the configuration, and switch logging on. Without `secrets` no key is looked up: they are empty."""
+def load(options: Options, *, secrets: bool = True, requests: bool | None = None) -> Config:
+    """Find and read the configuration, and switch logging on. Without `secrets` no key is looked up: they are empty.
+
+    Saved `requests` are read where secrets are, if it is not said.
+    """
     from syncd import config
     from syncd.cli import logs
     from syncd.core.rules import KINDS
@@ -65,7 +68,7 @@ def load(options: Options, *, secrets: bool = True) -> Config:
     logs.configure(options.log_level, options.log_format)
     here = Path.cwd()
     found = config.find(str(options.config) if options.config is not None else None, os.environ, here)
-    return config.load(found, os.environ, here, known_kinds=KINDS, secrets=secrets)
+    return config.load(found, os.environ, here, known_kinds=KINDS, secrets=secrets, requests=requests)
 
 
 @contextmanager

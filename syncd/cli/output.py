@@ -12,9 +12,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-# Columns of the views that hold JSON: programs get them as JSON, not as text with JSON in it.
+# Columns that hold JSON: programs get them as JSON, not as text with JSON in it.
 JSON_COLUMNS: Final = frozenset(
-    {"params", "example_request", "spec", "old_value", "new_value", "witness", "affects", "detail"}
+    {
+        *("params", "example_request", "spec", "old_value", "new_value", "witness", "affects", "detail"),
+        *("problems", "mended"),  # of `verdict`
+    }
 )
 
 

@@ -90,7 +90,27 @@ def read(answer: Answer | NoAnswer, known: Known | None, memo: Memo) -> Reading:
         return _malformed(answer, [Note("", "nested too deeply")])
 
 
+def listing(body: bytes) -> Listing | Refused | Malformed:
+    """What a saved response says: its body alone, read as one that has just arrived.
+
+    Its account holds the balance as well, which of two saved responses can be compared nowhere else.
+    """
+    reading = read(Answer(_OK, {}, body, _UNKNOWN_TIME, _UNKNOWN_TIME, 0), None, Memo())
+    if isinstance(reading, Refused):
+        # The status that it came with was not saved.
+        return replace(reading, facts=replace(reading.facts, status=None))
+    if isinstance(reading, Listing):
+        envelope, _, _ = _split(body)
+        balance = {name: value for name, value in envelope.items() if name == "credits_balance"}
+        catalog = replace(reading.catalog, account={**reading.catalog.account, **balance})
+        return replace(reading, catalog=catalog)
+    if isinstance(reading, Malformed):
+        return reading
+    raise AssertionError(reading)  # there was an answer, and nothing is known of an earlier one
+
+
 _OK: Final = 200
+_UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _malformed(answer: Answer, places: Iterable[Note], envelope: Mapping[str, Json] | None = None) -> Malformed:
