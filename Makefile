@@ -1,7 +1,7 @@
 # Everything a developer runs. Needs make, Python 3.11 or newer and a package index; nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slack check lint format lock build pictures clean
+.PHONY: help demo test test-slack bench check lint format lock build pictures clean
 
 # The first of these that really runs and is new enough: version managers put a `python3.13` on the path that only
 # says which versions are switched off. Your own choice: make PYTHON=/path/to/python3 …
@@ -29,6 +29,9 @@ test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start t
 # Named, or pytest leaves the folder out (tests/emulator/conftest.py).
 test-slack: $(READY) $(NODE)/.ready ## what goes to Slack, tried on other people's tools (needs npm)
 	$(RUN) pytest tests/emulator
+
+bench: $(READY) ## how long a diff takes, beside other libraries, in one table (a minute)
+	$(RUN) benchmarks.diff
 
 check: lint test ## everything a reviewer would run
 
