@@ -18,11 +18,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncd.core import canon
+from syncd.core.affected import touched
 from syncd.core.canon import MISSING
 from syncd.core.catalog import LONGEST_SLUG, Catalog, Memo, assemble
 from syncd.core.changes import Before, Change, Policy, diff
 from syncd.core.compose import ChangeDue, ConditionDue, Due, Edge, NoticeDue, compose
 from syncd.core.message import Message
+from syncd.core.requests import SavedRequest
 from syncd.core.rules import BASELINE
 from syncd.demo.vendor import made_up_models, real_models, sample_models
 from syncd.sinks.slack.render import payload
@@ -33,6 +35,8 @@ AT = datetime(2026, 11, 23, 6, 29, 34, tzinfo=UTC)
 REFERENCE = "dlv_1M83ZG135V8AC9C"
 LIMITS = {"calls_per_minute": 240, "concurrent_jobs": 5}
 GROK, WAN = real_models()
+HERO = SavedRequest("nightly hero", {**WAN["example_request"], "duration": 10})
+PREVIEW = SavedRequest("preview", {"model": WAN["slug"], "prompt": "a harbour", "audio": True})
 
 # What Slack would read where it reads markup, and what a screen would show wrongly.
 MARKUP = "<!channel> <@U012345> <https://evil.invalid|x> `code` *bold* &lt;!here&gt; ```"
@@ -79,6 +83,7 @@ def _designs() -> dict[str, list[Due]]:
         "price_changed": _changed([WAN], [_priced(WAN, 520, 1920)]),
         "prices_changed": _changed([GROK, WAN], [_priced(GROK, 70, 211), _priced(WAN, 520, 1920)]),
         "parameters_changed": _changed([WAN], [_stricter()]),
+        "parameters_touching_requests": _changed([WAN], [_stricter()], saved=[HERO, PREVIEW]),
         "parameters_widened": _changed(
             [WAN], [_with(WAN, duration={"type": "integer", "min": 2, "max": 15, "default": 5})]
         ),
@@ -166,6 +171,9 @@ def _hostile() -> dict[str, list[Due]]:
         "long_words": [_condition("access.rejected", status=401, code=LONG, next="\U0001f600" * 10_000)],
         "crowd": _changed(made_up_models(3_000), []),
         "everything": [*_changed([WAN], [_with(poisoned, **{LONG: {"type": "enum", "values": [MARKUP] * 500}})])],
+        "saved_requests": _changed(
+            [WAN], [_stricter()], saved=[SavedRequest(name, HERO.body) for name in (MARKUP, BIDI, LONG)]
+        ),
         "surrogates": _changed(sample_models(), [{**WAN, "slug": "a\ud800b\udfff\0"}]),
     }
 
@@ -184,11 +192,13 @@ def _changed(
     *,
     key: str = "prod",
     mention: str | None = None,
+    saved: Sequence[SavedRequest] = (),
     **account: Any,
 ) -> list[Due]:
-    """What a poll that found these differences makes due."""
+    """What a poll that found these differences makes due, where these requests are sent with the key."""
     old, new = _catalog(before), _catalog(after, **account)
-    found = diff(Before(old.account, old.models, {}), new, Policy())
+    confirmed, policy = Before(old.account, old.models, {}), Policy()
+    found = touched(diff(confirmed, new, policy), confirmed, new, saved, policy)
     return [ChangeDue(number, key, AT, change, mention) for number, change in enumerate(found)]
 
 

@@ -24,7 +24,10 @@ from syncd.store import lock
 from tests import hostile
 from tests.program import COMMAND, ROUTE, Home, until
 
-COMMANDS = ("run", "once", "demo", "check", "migrate", "status", "models", "changes", "sql", "alerts", "silence")
+COMMANDS = (
+    *("run", "once", "demo", "check", "migrate", "status", "models", "changes"),
+    *("diff", "form", "verdict", "sql", "alerts", "silence"),
+)
 ESCAPE = "\x1b"
 
 

@@ -240,6 +240,8 @@ def test_parameters_that_break_requests():
    • Added (safe) seed
 
      - audio: boolean = false
+     - duration: integer 2..10 = 5
+     + duration: integer 2..8 = 5
      - resolution: enum[720p, 1080p] = 1080p
      + resolution: string = 1080p (required)
      + seed: integer 0..
@@ -251,6 +253,28 @@ def test_parameters_that_break_requests():
     )
 
 
+def test_a_parameter_under_another_name():
+    sound = {"type": "boolean", "default": False}
+    lines = text(changed([WAN], [wan(audio=None, audios=sound)])).splitlines()
+    assert "   • Renamed audio → audios" in lines
+    assert "     - audio: boolean = false" in lines
+    assert "     + audios: boolean = false" in lines
+
+
+def test_a_model_under_another_name_names_the_other_on_both_sides():
+    renamed = {**WAN, "slug": "wan-2.7-text-to-video-hd"}
+    said = text(changed([WAN], [renamed]))
+    assert "wan-2.7-text-to-video · video · 400 to 1440 credits · now called wan-2.7-text-to-video-hd" in said
+    assert "wan-2.7-text-to-video-hd replaces wan-2.7-text-to-video: it is the same model under another name" in said
+
+
+def test_what_to_call_instead_of_a_model_that_is_gone():
+    newer = {**WAN, "slug": "wan-2.8-text-to-video", "name": "Wan 2.8 Text to Video", "params": {}}
+    assert "· newer version wan-2.8-text-to-video" in text(changed([WAN, newer], [newer]))
+    alike = {**WAN, "slug": "wan-2.7-text-to-video-fast", "name": "Wan Fast"}
+    assert "· likely replacement wan-2.7-text-to-video-fast" in text(changed([WAN, alike], [alike]))
+
+
 def test_a_parameter_that_is_safe():
     says(
         changed([WAN], [wan(duration={"type": "integer", "min": 2, "max": 15, "default": 5})]),
@@ -258,6 +282,9 @@ def test_a_parameter_that_is_safe():
 🟢 Parameters changed: wan-2.7-text-to-video
    1 safe change in the request parameters. What was accepted still is.
    • Widened duration maximum 10 → 15
+
+     - duration: integer 2..10 = 5
+     + duration: integer 2..15 = 5
 
    🟢 additive · key prod · detected 2026-03-02 09:00:00 UTC · dlv_1
 """,

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from syncd.core.changes import Policy
 from syncd.core.judge import Judgement
+from syncd.core.requests import SavedRequest
 from syncd.core.routing import KeyFacts, Route
 from syncd.core.wire import Answer, NoAnswer
 from syncd.poll import Polled, Poller
@@ -57,11 +58,20 @@ def refusal(code: str, **more: object) -> bytes:
 class Watch:
     """Keys that are polled by hand. `clock` moves on by `REQUEST_TAKES` with every request, and by nothing else."""
 
-    def __init__(self, url: str, clock: Clock, *, routes: Iterable[Route] = (), **judgement: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        routes: Iterable[Route] = (),
+        requests: Iterable[SavedRequest] = (),
+        **judgement: Any,
+    ) -> None:
         self.url = url
         self.clock = clock
         self.store = Store(url)
-        self.poller = Poller(self._no_network, self.store, Policy(), Judgement(routes=tuple(routes), **judgement))
+        judging = Judgement(routes=tuple(routes), **judgement)
+        self.poller = Poller(self._no_network, self.store, Policy(), judging, tuple(requests))
         self.keys: dict[str, KeyFacts] = {}
 
     @staticmethod

@@ -17,11 +17,13 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from syncd.core import canon
+from syncd.core.affected import touched
 from syncd.core.canon import Json
 from syncd.core.catalog import Catalog, Memo, assemble
 from syncd.core.changes import Before, Change, Policy, diff
 from syncd.core.compose import ChangeDue, ConditionDue, Due, Edge, NoticeDue, compose
 from syncd.core.message import Message
+from syncd.core.requests import SavedRequest
 from syncd.core.rules import BASELINE
 from syncd.demo.vendor import made_up_models, real_models, sample_models
 
@@ -32,6 +34,7 @@ _LASTED: Final = timedelta(hours=3, minutes=12)
 _REFERENCE: Final = "dlv_1M83ZG135V8AC9C"
 _LIMITS: Final = {"calls_per_minute": 240, "concurrent_jobs": 5}
 _GROK, _WAN = real_models()
+_HERO: Final = SavedRequest("nightly hero", {**_WAN["example_request"], "duration": 10})
 
 
 def samples(mention: str | None = None) -> dict[str, Message]:
@@ -50,7 +53,7 @@ def _cases() -> Mapping[str, Sequence[Due]]:
         "models_unlocked": _changed([_GROK], [_GROK, _WAN]),
         "models_removed": _changed([_GROK, _WAN], [_GROK]),
         "price_changed": _changed([_WAN], [_priced(_WAN, 520, 1920)]),
-        "parameters_changed": _changed([_WAN], [_stricter()]),
+        "parameters_changed": _changed([_WAN], [_stricter()], _HERO),
         "other_changed": _changed([_WAN], [{**_WAN, "category": "film", "creator": "Wan"}]),
         "watching": [_first_seen()],
         "key_rejected": [_rejected("opened")],
@@ -124,10 +127,11 @@ def _many() -> list[Due]:
     return _changed(before, [*dearer, *stricter, *wider, *new])
 
 
-def _changed(before: Sequence[Model], after: Sequence[Model]) -> list[Due]:
-    """What a poll of the key `prod` that found these differences makes due."""
+def _changed(before: Sequence[Model], after: Sequence[Model], *saved: SavedRequest) -> list[Due]:
+    """What a poll of the key `prod` that found these differences makes due, where these requests are sent with it."""
     old, new = _catalog(before), _catalog(after)
-    found = diff(Before(old.account, old.models, {}), new, Policy())
+    confirmed, policy = Before(old.account, old.models, {}), Policy()
+    found = touched(diff(confirmed, new, policy), confirmed, new, saved, policy)
     return [ChangeDue(number, "prod", _AT, change) for number, change in enumerate(found)]
 
 
