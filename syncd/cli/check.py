@@ -126,7 +126,7 @@ def _never_listed(config: Config) -> list[tuple[str, str]]:
     found = []
     try:
         with opened(config.database.url) as connection:
-            keys = [key.name for key in config.keys if key.name in confirmed.keys(connection)]
+            keys = [key.name for key in config.keys if key.name in confirmed.states(connection)]
             had = {key: confirmed.ever_listed(connection, key, {r.model for r in config.requests}) for key in keys}
     except StoreError:  # said above
         return []

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from syncd.errors import SyncdError
 
@@ -98,3 +99,17 @@ def opened(url: str) -> Iterator[Connection]:
 def one_line(error: SyncdError) -> str:
     """An error for people: what, where, and what to do."""
     return f"syncd: {error}"
+
+
+def closest(slug: str, listed: Sequence[str]) -> list[str]:
+    """Slugs that may have been meant: those it is a part of, then those that are spelled like it."""
+    folded = {one.casefold(): one for one in listed}
+    wanted = slug[:_LONGEST].casefold()
+    like = [folded[one] for one in get_close_matches(wanted, folded, n=_MOST_CLOSE)]
+    within = [one for one in listed if wanted in one.casefold()] if wanted else []
+    return list(dict.fromkeys([*within, *like]))[:_MOST_CLOSE]
+
+
+_MOST_CLOSE: Final = 3
+# Comparing takes time quadratic in the length; no slug is so long.
+_LONGEST: Final = 500

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from syncd.core.catalog import Catalog
     from syncd.core.findings import Finding
-    from syncd.store.bodies import Current
+    from syncd.store.confirmed import Confirmed
 
 COLUMNS: Final = ("key_name", "slug", "finding", "place", "what")
 
@@ -26,21 +26,21 @@ _MOST_LINES: Final = 10
 def rows(connection: Connection, *, key: str | None, category: str | None) -> list[dict[str, Any]]:
     """Every finding in the current catalogue of each key; with a category, only those of its models."""
     from syncd.core.findings import of_account, of_model
-    from syncd.store import bodies
+    from syncd.store import confirmed
 
     found = []
     if category is None:
-        for name, account in bodies.accounts(connection, key=key).items():
+        for name, account in confirmed.accounts(connection, key=key).items():
             found += [_row(name, None, finding) for finding in of_account(account)]
-    listed = bodies.current(connection, key=key)
-    of = {version: of_model(one.slug, one.body()) for version, one in bodies.contents(connection, listed).items()}
+    listed = confirmed.models(connection, key=key)
+    of = {version: of_model(one.slug, one.body()) for version, one in confirmed.contents(connection, listed).items()}
     for name, models in groupby(listed, lambda model: model.key_name):
         found += _of_models(name, list(models), category, of)
     return sorted(found, key=lambda row: row["key_name"])  # the account of each key before its models
 
 
 def _of_models(
-    key: str, models: Sequence[Current], category: str | None, of: Mapping[int, list[Finding]]
+    key: str, models: Sequence[Confirmed], category: str | None, of: Mapping[int, list[Finding]]
 ) -> Iterator[dict[str, Any]]:
     from syncd.core.findings import near_collisions
 

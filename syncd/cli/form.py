@@ -11,13 +11,12 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from syncd.cli.common import load, opened
+from syncd.cli.common import closest, load, opened
 from syncd.cli.output import Format, chosen, write
 from syncd.core.canon import Json, dumps
 from syncd.core.text import clean
@@ -80,45 +79,31 @@ def form(
 
 def _listed(connection: Connection, slug: str, key: str | None) -> Listed:
     """The content of the model, for the key or for all of them alike."""
-    from syncd.store import bodies
+    from syncd.store import confirmed
 
-    found = bodies.current(connection, key=key, slug=slug)
+    found = confirmed.models(connection, key=key, slug=slug)
     if not found:
         raise _unlisted(connection, slug, key)
     if len({model.version for model in found}) > 1:
         names = ", ".join(model.key_name for model in found)
         raise UsageError(f"{clean(slug)} is listed with different contents", f"choose a key with --key: {names}")
-    (only,) = bodies.contents(connection, found).values()
+    (only,) = confirmed.contents(connection, found).values()
     return only
 
 
 def _unlisted(connection: Connection, slug: str, key: str | None) -> UsageError:
-    from syncd.store import bodies, queries
+    from syncd.store import confirmed, queries
 
     keys = [str(row["key_name"]) for row in queries.key_status(connection).dicts()]
     if key is not None and key not in keys:
         return UsageError(f"there is no key {key!r}", f"keys: {', '.join(keys) or '(none)'}")
-    listed = bodies.slugs(connection, key=key)
+    listed = confirmed.slugs(connection, key=key)
     of = "" if key is None else f" for key {key}"
     if not listed:
         return UsageError(f"no model is listed yet{of}", "`syncd status` says why, `syncd once` asks for them")
-    close = [clean(one, 120) for one in _closest(slug, listed)]
+    close = [clean(one, 120) for one in closest(slug, listed)]
     hint = f"closest: {', '.join(close)}" if close else "`syncd models` shows them all"
     return UsageError(f"no model {clean(slug)!r} is listed{of}", hint)
-
-
-def _closest(slug: str, listed: Sequence[str]) -> list[str]:
-    """Slugs that may have been meant: those it is a part of, then those that are spelled like it."""
-    folded = {one.casefold(): one for one in listed}
-    wanted = slug[:_LONGEST].casefold()
-    like = [folded[one] for one in get_close_matches(wanted, folded, n=_MOST_CLOSE)]
-    within = [one for one in listed if wanted in one.casefold()] if wanted else []
-    return list(dict.fromkeys([*within, *like]))[:_MOST_CLOSE]
-
-
-_MOST_CLOSE: Final = 3
-# Comparing takes time quadratic in the length; no slug is so long.
-_LONGEST: Final = 500
 
 
 def _remark(slug: str, body: Json, found: list[Field] | None) -> None:

@@ -7,7 +7,6 @@ requests (files, or those that are saved), for each key --the confirmed catalogu
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from syncd.cli.common import load, opened
+from syncd.cli.common import closest, load, opened
 from syncd.cli.output import Format, FormatOption, chosen, write
 from syncd.core.canon import MISSING, dumps
 from syncd.core.message import names
-from syncd.core.requests import Edit, Judged, Problem, SavedRequest, validate
 from syncd.core.text import clean, moment
 from syncd.errors import UsageError
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from syncd.config import Config
+    from syncd.core.requests import Edit, Judged, Problem, SavedRequest
 
 _STDIN: Final = "-"
 # In text of people's own choice that stands in a line.
@@ -98,6 +97,7 @@ def _in_files(files: Sequence[str]) -> Iterator[SavedRequest]:
     from syncd.config import requests
     from syncd.config.files import content
     from syncd.config.problems import Refused
+    from syncd.core.requests import SavedRequest
 
     for file in dict.fromkeys(files):
         try:
@@ -137,7 +137,7 @@ class _Asked:
     def of(cls, connection: Connection, config: Config, requests: Sequence[SavedRequest], key: str | None) -> _Asked:
         from syncd.store import confirmed
 
-        states = confirmed.keys(connection)
+        states = confirmed.states(connection)
         # Without a file the database alone knows which keys there are.
         known = [one.name for one in config.keys] or list(states)
         if key is not None and key not in known:
@@ -160,19 +160,19 @@ def _nobody(key: str | None) -> tuple[str, str]:
 
 
 def _rows(connection: Connection, asked: _Asked, unknown_params: Any) -> Iterator[Row]:  # noqa: ANN401 - a literal
+    from syncd.core.requests import validate
     from syncd.store import confirmed
 
     for request, key in asked.pairs:
-        found = confirmed.model(connection, key, request.model)
-        if found is None:
-            near = _near(request.model, confirmed.listed(connection, key))
+        found = confirmed.models(connection, key=key, slug=request.model)
+        if not found:
+            near = closest(request.model, confirmed.slugs(connection, key=key))
             yield Row(request, key, _not_listed(request.model, key, near), _of_key(asked.states[key]))
             continue
-        judged = validate(request.body, found.body, unknown_params=unknown_params)
+        ((content,), since) = confirmed.contents(connection, found).values(), found[0].missing_since
+        judged = validate(request.body, content.body(), unknown_params=unknown_params)
         missing = (
-            None
-            if found.missing_since is None
-            else f"the model is missing since {moment(found.missing_since)}: its removal waits for confirmation"
+            None if since is None else f"the model is missing since {moment(since)}: its removal waits for confirmation"
         )
         yield Row(request, key, judged, missing or _of_key(asked.states[key]))
 
@@ -183,12 +183,9 @@ def _of_key(state: str) -> str | None:
     return None if said is None else f"the key itself is {said}: see `syncd status`"
 
 
-def _near(slug: str, slugs: Sequence[str]) -> list[str]:
-    folded = {one.casefold(): one for one in slugs}
-    return [folded[one] for one in difflib.get_close_matches(slug.casefold(), folded, n=3, cutoff=0.6)]
-
-
 def _not_listed(slug: str, key: str, near: Sequence[str]) -> Judged:
+    from syncd.core.requests import Edit, Judged, Problem
+
     hint = f"; did you mean {', '.join(clean(one, _MOST_WORDS) for one in near)}?" if near else ""
     message = f"{clean(slug, _MOST_WORDS)} is not listed for key {key}{hint}"
     # Another model is another result: only what differs in its spelling alone is an edit.

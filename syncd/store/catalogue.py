@@ -59,7 +59,7 @@ def _confirmed(key: int) -> Select[Any]:
         .join(model_versions, model_versions.c.id == listings.c.version_id)
         .where(
             listings.c.key_id == key,
-            or_(listings.c.valid_to.is_(None), and_(listings.c.slug.in_(held), _is_last())),
+            or_(listings.c.valid_to.is_(None), and_(listings.c.slug.in_(held), is_last())),
         )
     )
 
@@ -71,13 +71,13 @@ def _gone(connection: Connection, key: int, slugs: Iterable[str]) -> dict[str, L
         query = (
             select(listings.c.slug, model_versions.c.digest, model_versions.c.body)
             .join(model_versions, model_versions.c.id == listings.c.version_id)
-            .where(listings.c.key_id == key, listings.c.slug.in_(part), _is_last())
+            .where(listings.c.key_id == key, listings.c.slug.in_(part), is_last())
         )
         found.update({row.slug: Listed(row.slug, row.digest, row.body) for row in connection.execute(query)})
     return found
 
 
-def _is_last() -> ColumnElement[bool]:
+def is_last() -> ColumnElement[bool]:
     """Whether an interval is the last one of its key and model."""
     later = listings.alias("later")
     return ~(
