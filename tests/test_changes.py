@@ -130,6 +130,7 @@ ACCOUNT = [
     Example("account.tier.changed", {"tier": "pro"}, {"tier": "free"}, "breaking", "/tier"),
     Example("account.tier.changed", {"tier": "Ultimate"}, {"tier": "standard"}, "breaking", "/tier"),
     Example("account.tier.changed", {"tier": "pro"}, {"tier": "ultimate"}, "additive", "/tier"),
+    Example("account.tier.changed", {"tier": "free"}, {"tier": "standard"}, "additive", "/tier"),
     Example("account.tier.changed", {"tier": "ultimate"}, {"tier": "pro"}, "risky", "/tier"),
     Example("account.tier.changed", {"tier": "pro"}, {"tier": "gold"}, "risky", "/tier"),
     Example("account.tier.changed", {"tier": 1}, {"tier": "pro"}, "risky", "/tier"),
@@ -318,7 +319,7 @@ PARAM = [
         "informational",
         n("values"),
     ),
-    Example("param.enum.values-unpublished", text(), text(values=["a"]), "breaking", n("values"), {"n": "b"}),
+    Example("param.enum.values-unpublished", text(), text(values=["a"]), "breaking", n("values"), {"n": "A"}),
     Example("param.enum.values-unpublished", text(values=["a"]), text(), "additive", n("values")),
     Example("param.enum.values-unpublished", text(values="a"), text(), "risky", n("values"), decided=False),
     # default
@@ -344,6 +345,8 @@ PARAM = [
         "informational",
         n("deprecated"),
     ),
+    Example("param.deprecated.normalised", integer(), integer(deprecated=False), "informational", n("deprecated")),
+    Example("param.deprecated.normalised", integer(deprecated=False), integer(), "informational", n("deprecated")),
     Example("param.format.changed", text(), text(format="uri"), "risky", n("format"), decided=False),
     Example("param.format.changed", text(format=None), text(), "informational", n("format")),
     Example("param.attr-unknown.added", text(), text(charset="latin"), "risky", n("charset"), decided=False),
@@ -357,6 +360,33 @@ PARAM = [
     ),
     Example("param.pattern.added", text(values=["a"]), text(values=["a"], pattern="^a"), "informational", n("pattern")),
     Example("param.pattern.added", text(), text(pattern="(?=a)"), "risky", n("pattern"), decided=False),
+    Example(
+        "param.pattern.added",
+        text(default="a\nb"),
+        text(default="a\nb", pattern="^.*$"),
+        "breaking",
+        n("pattern"),
+        {"n": "a\nb"},
+    ),
+    # Whether \w holds an é, dialects do not agree.
+    Example(
+        "param.pattern.added",
+        text(default="café"),
+        text(default="café", pattern=r"^\w+$"),
+        "risky",
+        n("pattern"),
+        decided=False,
+    ),
+    Example("param.pattern.added", text(), text(pattern=".{0,1000}" * 50), "risky", n("pattern"), decided=False),
+    Example(
+        "param.max-length.lowered",
+        text(pattern="^[0-9]", max_length=3),
+        text(pattern="^[0-9]", max_length=2),
+        "breaking",
+        n("max_length"),
+        {"n": "000"},
+    ),
+    Example("param.removed", text(min_length=2, pattern="^.$"), {"params": {}}, "breaking", n(), decided=False),
     Example("param.pattern.removed", text(pattern="^a"), text(pattern=None), "additive", n("pattern")),
     Example("param.pattern.removed", text(pattern="(?=a)"), text(), "additive", n("pattern")),
     Example("param.pattern.changed", text(pattern="^a"), text(pattern="^b"), "risky", n("pattern"), decided=False),
@@ -406,6 +436,32 @@ PARAM = [
         {"n": [""]},
     ),
     Example("param.attr-misplaced", text(items=1), text(), "informational", n("items")),
+    Example(
+        "param.max-items.lowered",
+        array(text_spec(pattern="^https://"), max_items=3),
+        array(text_spec(pattern="^https://"), max_items=1),
+        "risky",
+        n("max_items"),
+        decided=False,
+    ),
+    Example(
+        "param.items.changed",
+        array(text_spec(pattern="^a")),
+        array(text_spec(pattern="^(a|b)")),
+        "risky",
+        n("items"),
+        decided=False,
+    ),
+    Example(
+        "param.type.narrowed",
+        array({"type": "boolean", "nullable": True}, max_items=1),
+        enum([], [True], [False]),
+        "breaking",
+        n("type"),
+        {"n": [None]},
+    ),
+    Example("param.type.changed", text(format="uri"), integer(format="uri"), "breaking", n("type"), {"n": ""}),
+    Example("param.min.lowered", integer(min=0, step=1), integer(min=-10, step=1), "additive", n("min")),
     # names
     Example(
         "param.renamed",
@@ -748,3 +804,25 @@ def test_text_of_the_vendor_cannot_act_in_a_phrase():
     assert "\u202e" not in summary
     assert "\n" not in summary
     assert len(summary) <= 300
+
+
+def test_of_a_minimum_and_a_step_that_moved_together_only_the_step_is_blamed():
+    found = model_changes("a", integer(min=0, step=1), integer(min=-10, step=2), STRICT)
+    assert [(change.kind, change.severity) for change in found] == [
+        ("param.min.lowered", "additive"),
+        ("param.step.raised", "breaking"),
+    ]
+
+
+def test_a_model_that_must_be_sent_a_text_nobody_knows_can_be_called_all_the_same():
+    images = {"images": {"type": "array", "required": True, "min_items": 1, "items": text_spec(pattern="^https://")}}
+    old, new = ({"params": {**images, **integer(max=n)["params"]}} for n in (4, 3))
+    change = only(model_changes("a", old, new, STRICT))
+    assert (change.kind, change.severity, change.witness) == ("param.max.lowered", "breaking", None)
+    assert "was_uncallable" not in change.detail
+
+
+def test_a_slug_listed_very_often_is_not_compared_each_with_each():
+    many = [integer(max=n) for n in range(60)]
+    change = only(model_changes("a", many, [integer(max=n) for n in range(1, 61)], STRICT))
+    assert (change.kind, change.decided) == ("catalogue.duplicate-slug.conflicting", False)

@@ -124,7 +124,8 @@ def test_percent_of_absurd_prices_is_exact_too():
 FLAGS = [
     ((80, 100), (90, 90), {"collapsed": True, "min_percent": Decimal("12.5"), "max_percent": Decimal("-10.0")}),
     ((80, 80), (80, 100), {"expanded": True, "max_percent": Decimal("25.0")}),
-    ((0, 80), (10, 80), {"from_zero": True, "min_percent": None}),
+    ((0, 80), (0, 100), {"max_percent": Decimal("25.0")}),
+    ((0, 80), (10, 80), {"from_zero": True, "min_percent": None, "min_delta": 10}),
     (
         (40, 80),
         (0, 0),

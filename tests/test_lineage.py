@@ -89,6 +89,18 @@ def test_the_more_alike_of_two_is_the_one():
     assert fate([model("wan-2.6")], new)["replacement"] == "wan-2.6-video"
 
 
+def test_many_that_were_renamed_alike_are_all_found_and_long_names_take_no_time():
+    old = [model(f"wan-{n}-x", name=f"Wan {n}") for n in range(90)]
+    new = [model(f"vendor/wan-{n}-x", name=f"Wan {n}") for n in range(90)]
+    found = between(listing(*old), listing(*new))
+    assert sum("replacement" in change.detail for change in found.values()) == 90
+    shouted = [model(one["slug"].upper(), name="Other", params={}) for one in old]
+    found = between(listing(*old), listing(*shouted))
+    assert sum("replacement" in change.detail for change in found.values()) == 90
+    long = [[model(f"{n:03}" + letters * (400 // len(letters))) for n in range(30)] for letters in ("a", "ab")]
+    between(listing(*long[0]), listing(*long[1]))
+
+
 # --- a newer version, or something like it -------------------------------------------------------------------------
 
 
@@ -123,9 +135,9 @@ ODD = [{"slug": "wan-x"}, {"slug": "wan-x", "name": 5, "creator": [], "params": 
 
 @pytest.mark.parametrize("odd", ODD)
 def test_models_of_any_shape_are_compared(odd):
-    fate([model("wan-2.6")], [odd])
-    fate([odd], [model("wan-2.6")], "wan-x")
-    between(listing(odd, {**odd, "extra": 1}), listing(model("wan-y")))
+    assert "replacement" not in fate([model("wan-2.6")], [odd])
+    assert "replacement" not in fate([odd], [model("wan-2.6")], "wan-x")
+    assert ("model.removed", "wan-x") in between(listing(odd, {**odd, "extra": 1}), listing(model("wan-y")))
 
 
 # --- many at once --------------------------------------------------------------------------------------------------
@@ -184,6 +196,8 @@ NOT_RENAMED = {
     "required now": ({"num_images": NUMBER}, {"number_images": {**NUMBER, "required": True}}),
     "two as likely": ({"image": NUMBER}, {"image_a": NUMBER, "image_b": NUMBER}),
     "other names": ({"width": NUMBER}, {"length": NUMBER}),
+    "opposites": ({"min_steps": NUMBER}, {"max_steps": NUMBER}),
+    "another number": ({"image_1": NUMBER}, {"image_2": NUMBER}),
 }
 
 
@@ -236,4 +250,28 @@ def test_the_worst_change_of_a_parameter_holds_it_as_it_was_and_is():
     assert [(c.kind, c.detail) for c in found] == [
         ("param.default.changed", {}),
         ("param.max.lowered", {"spec_before": old, "spec_after": new}),
+    ]
+
+
+ODD_NOW = [
+    ({"category": "image"}, {"category": "imagery"}, "category-unknown"),
+    ({"credits_band": {"min": 1, "max": 2}}, {"credits_band": {"min": 3, "max": 2}}, "credits.band-crossed"),
+    ({"credits_band": {"min": 1, "max": 2}}, {"credits_band": "free"}, "credits.band-invalid"),
+    ({"params": {"n": NUMBER}}, {"params": {"n": {**NUMBER, "type": None}}}, "param.type-unknown"),
+    ({"params": {"n": {"type": "string"}}}, {"params": {"n": {"type": "string", "max": 4}}}, "param.attr-misplaced"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "finding"), ODD_NOW)
+def test_what_is_odd_now_is_named_by_the_change_that_made_it_so(old, new, finding):
+    (there,) = model_changes("m", old, new, Policy())
+    (back,) = model_changes("m", new, old, Policy())
+    assert there.detail["findings"] == [finding]
+    assert "findings" not in back.detail
+
+
+def test_a_limit_that_is_none_is_named_by_the_change_that_made_it_so():
+    sides = [assemble({"rate_limit": {"calls_per_minute": limit}}, [], Memo()) for limit in (60, "sixty")]
+    assert between(*sides)["account.rate-limit.calls-per-minute.invalid", None].detail["findings"] == [
+        "account.limit-invalid"
     ]

@@ -208,9 +208,10 @@ def probes(spec: Mapping[str, Any]) -> list[Any]:
 
 def requests(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Requests of the old schema: the smallest, and each parameter at all its probes beside it."""
-    smallest = compat.minimal_request(old, {}, lambda name: compat.domain(old[name]))
-    if smallest is None:
+    found = compat.minimal_request(old, {}, lambda name: compat.domain(old[name]))
+    if found is None:
         return []
+    smallest = dict(found.values)
     values = {name: [*probes(spec), *probes(new.get(name) or {})] for name, spec in old.items()}
     return [smallest, *({**smallest, name: value} for name, some in values.items() for value in some)]
 

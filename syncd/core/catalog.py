@@ -46,24 +46,25 @@ _SHARED_DEPTH: Final = 2
 
 def bodies(old: Listed, new: Listed) -> tuple[Json, Json]:
     """Both decoded. What is spelled alike in the same place is one object, so that comparing it takes no time."""
-    return _both(old.text.encode(), new.text.encode(), _SHARED_DEPTH)
+    first = old.body()
+    return first, _like(first, old.text.encode(), new.text.encode(), _SHARED_DEPTH)
 
 
-def _both(old: bytes, new: bytes, depth: int) -> tuple[Json, Json]:
+def _like(known: Json, old: bytes, new: bytes, depth: int) -> Json:
+    """The new text decoded, with the parts of `known` (the old text decoded) that it spells alike."""
     if not depth or old[:1] != b"{" or new[:1] != b"{":
-        return _KEPT.decode(old), _KEPT.decode(new)
-    olds, news = _MEMBERS.decode(old), _MEMBERS.decode(new)
-    first, second = {}, {}
-    for name, raw in olds.items():
-        other = news.get(name)
-        if other is None:
-            first[name] = _KEPT.decode(raw)
-        elif raw == other:
-            first[name] = second[name] = _KEPT.decode(raw)
+        return _KEPT.decode(new)
+    before = _MEMBERS.decode(old)
+    value = {}
+    for name, raw in _MEMBERS.decode(new).items():
+        other = before.get(name)
+        if raw == other:
+            value[name] = known[name]
+        elif other is None:
+            value[name] = _KEPT.decode(raw)
         else:
-            first[name], second[name] = _both(bytes(raw), bytes(other), depth - 1)
-    second |= {name: _KEPT.decode(raw) for name, raw in news.items() if name not in olds}
-    return first, second
+            value[name] = _like(known[name], bytes(other), bytes(raw), depth - 1)
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,11 +78,12 @@ def flags(a: Band, b: Band) -> dict[str, Json]:
     for name, old, new in (("min", a.low, b.low), ("max", a.high, b.high)):
         if old is not None and new is not None and old != new:
             found[f"{name}_percent"] = percent(old, new)
+            found |= {f"{name}_delta": new} if old == 0 else {}
     if a.form == b.form == "ok":
         special = {
             "collapsed": a.low != a.high and b.low == b.high,
             "expanded": a.low == a.high and b.low != b.high,
-            "from_zero": 0 in (a.low, a.high) and (b.low, b.high) != (a.low, a.high),
+            "from_zero": (a.low == 0 != b.low) or (a.high == 0 != b.high),
             "to_zero": b.high == 0,
             "non_integer": any(edge != int(edge) for edge in (b.low, b.high)),
         }

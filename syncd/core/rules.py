@@ -268,6 +268,12 @@ _PARAM: Final = (
         "the default went between null and absent",
     ),
     Rule("param.doc.changed", "informational", "param.doc.changed", "a text about the parameter changed"),
+    Rule(
+        "param.deprecated.normalised",
+        "informational",
+        "param.deprecated.normalised",
+        "what marks the parameter deprecated, or not, is spelled differently",
+    ),
     Rule("param.deprecated.set", "risky", "param.deprecated.cleared", "the parameter is marked deprecated"),
     Rule(
         "param.deprecated.cleared",

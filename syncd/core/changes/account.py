@@ -37,9 +37,9 @@ def _came_or_went(group: Group) -> str:
 def _tier_severity(old: str, new: str) -> Severity:
     if old not in _TIERS or new not in _TIERS:
         return "risky"
-    if new not in _WITH_API:
-        return "breaking"
-    return "additive" if _TIERS.index(new) > _TIERS.index(old) else "risky"
+    if _TIERS.index(new) > _TIERS.index(old):
+        return "additive"
+    return "risky" if new in _WITH_API else "breaking"
 
 
 def limit(group: Group) -> Iterator[Change]:
@@ -47,7 +47,8 @@ def limit(group: Group) -> Iterator[Change]:
     stem = "account.rate-limit." + group.name.replace("_", "-")
     old, new = group.before, group.after
     if not _is_limit(old) or not _is_limit(new):
-        yield group.change(f"{stem}.invalid", decided=False)
+        odd = {"findings": ["account.limit-invalid"]} if _is_limit(old) else {}
+        yield group.change(f"{stem}.invalid", decided=False, detail=odd)
     elif is_absent(old) and is_absent(new):
         yield group.change(f"{stem}.limit-{group.presence}", "informational", detail={"effective": False})
     elif is_absent(new):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Final
 
 from syncd.core import compat
-from syncd.core.canon import Json, Missing
+from syncd.core.canon import Json, Missing, is_number
 from syncd.core.changes.groups import Group, is_absent
 from syncd.core.changes.values import Change
 from syncd.core.changes.verdict import (
     Loss,
+    breaking,
     derived,
     domains,
     first_loss,
@@ -19,8 +21,8 @@ from syncd.core.changes.verdict import (
     is_readable,
     kinds,
     of_attribute,
-    witness,
 )
+from syncd.core.compat import Domain
 from syncd.core.compat.patterns import is_trivial
 
 
@@ -35,17 +37,39 @@ def retyped(group: Group) -> Iterator[Change]:
         return
     lost, gained = _exchange(group)
     maybe = lost is not None and not lost.certain
-    if maybe or not old.decided or (lost is None and not new.decided):
+    known = lost is not None and (lost.value in group.used or _have_nothing_in_common(old, new))
+    if maybe or (not old.decided and not known) or (lost is None and not new.decided):
         # An attribute that syncd does not know may have kept out the very value that would prove a loss.
         yield group.change("param.type.undecided", decided=False)
     elif lost is not None:
         kind = "param.type.changed" if gained else "param.type.narrowed"
-        yield group.change(kind, witness=witness(group, lost))
+        yield breaking(group, kind, lost)
     elif gained:
         yield group.change("param.type.widened")
     else:
         kind = "param.type.alias" if old.kind == new.kind else "param.type.equivalent"
         yield group.change(kind, detail={"effective": False})
+
+
+def _have_nothing_in_common(old: Domain, new: Domain) -> bool:
+    """Whether no value of the one is of a sort that the other could admit, whatever else narrows them."""
+    return not old.nullable and _sorts(old).isdisjoint(_sorts(new))
+
+
+def _sorts(of: Domain) -> frozenset[str]:
+    values = of.get("values")
+    if of.kind == "enum":
+        return frozenset(_sort(value) for value in values.argument) if values is not None else _SORTS
+    return frozenset({"number" if of.kind == "integer" else of.kind or "any"})
+
+
+_SORTS: Final = frozenset({"string", "number", "boolean", "array", "other", "any"})
+
+
+def _sort(value: Json) -> str:
+    if is_number(value):
+        return "number"
+    return {str: "string", bool: "boolean", list: "array"}.get(type(value), "other")
 
 
 def _exchange(group: Group) -> tuple[Loss | None, bool]:

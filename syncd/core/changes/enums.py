@@ -113,7 +113,7 @@ def _moved(group: Group, gone: _Element | None, new: _Element | None) -> Change:
     """The verdict on a value that went, one that came, or one that is spelled differently."""
     before, after = (MISSING if one is None else one.value for one in (gone, new))
     ops = tuple(op for one in (gone, new) if one is not None for op in one.ops)
-    alone = replace(group, ops=ops)
+    alone = Group(group.path, ops, group.sides, before, after)
     kind = f"param.enum.value-{'added' if gone is None else 'removed' if new is None else 'recased'}"
     if is_misplaced(group):
         change = alone.change("param.attr-misplaced", detail={"effective": False})
@@ -121,8 +121,7 @@ def _moved(group: Group, gone: _Element | None, new: _Element | None) -> Change:
         change = alone.change(kind, "risky", decided=False)
     else:
         change = derived(alone, kind, _lost(group, before), gained=_gained(group, after))
-    replacement = {"replacement": after} if MISSING not in (before, after) else {}
-    return replace(change, before=before, after=after, detail={**change.detail, **replacement})
+    return change if None in (gone, new) else replace(change, detail={**change.detail, "replacement": after})
 
 
 def _lost(group: Group, value: Json | Missing) -> Loss | None:

@@ -12,17 +12,25 @@ from syncd.core import credits
 from syncd.core.canon import MISSING, Json, Missing, canonical
 from syncd.core.changes.groups import Group, is_absent
 from syncd.core.changes.values import Change
+from syncd.core.findings import CATEGORIES
 from syncd.core.rules import RULES, Severity
 
 # Unknown fields that may decide whether a model can be called: announced. Every other unknown field is only recorded.
 _WATCHED: Final = frozenset({"deprecated", "status", "disabled", "endpoint", "version", "sunset"})
 
 
+# Forms of a price that are findings.
+_ODD: Final = frozenset({"crossed", "invalid", "partial"})
+
+
 def text(group: Group) -> Iterator[Change]:
     """A text for people: name, category, creator, description."""
     unchanged = _plain(group.before) == _plain(group.after)
     severity: Severity | None = "informational" if unchanged else None
-    yield group.change(f"model.{group.name}.changed", severity, detail={"effective": False} if unchanged else {})
+    detail: dict[str, Json] = {"effective": False} if unchanged else {}
+    if group.name == "category" and isinstance(group.after, str) and group.after not in CATEGORIES and not unchanged:
+        detail["findings"] = ["category-unknown"]
+    yield group.change(f"model.{group.name}.changed", severity, detail=detail)
 
 
 def _plain(value: Json | Missing) -> str | None:
@@ -42,7 +50,8 @@ def example(group: Group) -> Iterator[Change]:
 def band(group: Group) -> Iterator[Change]:
     """The price."""
     old, new = (credits.read_band(None if v is MISSING else v) for v in (group.before, group.after))
-    yield group.change(f"credits.band.{credits.outcome(old, new)}", detail=credits.flags(old, new))
+    odd = {"findings": [f"credits.band-{new.form}"]} if new.form in _ODD and new.form != old.form else {}
+    yield group.change(f"credits.band.{credits.outcome(old, new)}", detail={**credits.flags(old, new), **odd})
 
 
 def price_since(change: Change, before: Json) -> Change:

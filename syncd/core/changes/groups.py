@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
 
 from syncd.core import compat
 from syncd.core.canon import MISSING, Json, Missing, Path
 from syncd.core.changes.values import Change, Policy
-from syncd.core.compat import Domain
+from syncd.core.compat import Domain, Smallest
 from syncd.core.ops import Op
 from syncd.core.rules import RULES, Severity
 
@@ -32,9 +31,9 @@ class Sides:
     policy: Policy
     slug: str | None = None
     _domains: dict[tuple[Side, str, bool], Domain] = field(default_factory=dict)
-    _smallest: dict[bool, Mapping[str, Json | Missing] | None] = field(default_factory=dict)
+    _smallest: dict[bool, Smallest | None] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def category(self) -> str | None:
         """The model's, as it is now."""
         return None if self.slug is None else category_of(self.new)
@@ -46,11 +45,13 @@ class Sides:
 
     def domain(self, side: Side, param: str, *, grid_at_min: bool = False) -> Domain:
         """What a parameter admits on one side, under a reading of the grid."""
-        spec = self.spec(side, param)
-        key = (side, param, grid_at_min and compat.anchors_matter(spec))
+        key = (side, param, grid_at_min)
         found = self._domains.get(key)
         if found is None:
-            found = self._domains[key] = compat.domain(spec, grid_at_min=grid_at_min)
+            spec = self.spec(side, param)
+            same = grid_at_min and not compat.anchors_matter(spec)
+            found = self.domain(side, param) if same else compat.domain(spec, grid_at_min=grid_at_min)
+            self._domains[key] = found
         return found
 
     @property
@@ -59,7 +60,7 @@ class Sides:
         example = self.old.get("example_request")
         return example if isinstance(example, dict) else {}
 
-    def smallest(self, *, grid_at_min: bool) -> Mapping[str, Json | Missing] | None:
+    def smallest(self, *, grid_at_min: bool) -> Smallest | None:
         """The smallest request of the old schema under a reading of the grid; None if it accepted none."""
         if grid_at_min not in self._smallest:
             params = self.old.get("params")
@@ -70,7 +71,7 @@ class Sides:
             )
         return self._smallest[grid_at_min]
 
-    def request(self, readings: tuple[bool, ...] = EITHER) -> Mapping[str, Json | Missing] | None:
+    def request(self, readings: tuple[bool, ...] = EITHER) -> Smallest | None:
         """The smallest request of the old schema under one of the readings, None if it accepted none."""
         for grid_at_min in readings:
             found = self.smallest(grid_at_min=grid_at_min)

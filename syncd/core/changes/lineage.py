@@ -10,7 +10,7 @@ Only explanations: who calls the old slug is refused all the same, so both chang
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -80,7 +80,7 @@ def explained(found: list[Change], after: Catalog) -> list[Change]:
     if not gone or not after.models:
         return found
     new = {c.slug or "": _Model(c.slug or "", _body(c.after)) for c in found if c.kind in _ARRIVED}
-    renamed = pairs(list(gone), list(new), lambda a, b: _same_model(gone[a], new[b]))
+    renamed = _renamed(gone, new)
     detail: dict[str | None, Mapping[str, Json]] = {}
     for old, now in renamed.items():
         detail[old] = {"replacement": now, "differences": _differences(gone[old], new[now])}
@@ -107,15 +107,38 @@ def _body(side: Json) -> Mapping[str, Json]:
 # --- another slug --------------------------------------------------------------------------------------------------
 
 
+def _renamed(gone: Mapping[str, _Model], new: Mapping[str, _Model]) -> dict[str, str]:
+    """Who is now called what: first who only changed the spelling, then who is equal in all but the slug."""
+    found = _paired(gone, new, lambda model: fold(model.slug), lambda _old, _new: 1)
+    left = {slug: model for slug, model in gone.items() if slug not in found}
+    free = {slug: model for slug, model in new.items() if slug not in set(found.values())}
+    return found | _paired(left, free, lambda model: (model.text("creator"), model.params), _same_model)
+
+
+def _paired(
+    gone: Mapping[str, _Model],
+    new: Mapping[str, _Model],
+    trait: Callable[[_Model], Hashable],
+    score: Callable[[_Model, _Model], float],
+) -> dict[str, str]:
+    """Pairs among those that share a trait: comparing each with each would take too long."""
+    sharing: dict[Hashable, tuple[list[str], list[str]]] = {}
+    for slugs, models in enumerate((gone, new)):
+        for slug, model in models.items():
+            sharing.setdefault(trait(model), ([], []))[slugs].append(slug)
+    found: dict[str, str] = {}
+    for old, now in sharing.values():
+        found |= pairs(old, now, lambda a, b: score(gone[a], new[b]))
+    return found
+
+
 def _same_model(old: _Model, new: _Model) -> float:
-    """How surely it is the same model under another slug; 0 if it is not."""
-    spelled = fold(old.slug) == fold(new.slug)
-    creator = old.text("creator")
-    if not spelled and (creator is None or creator != new.text("creator") or old.params != new.params):
+    """How surely it is the same model, of the same creator and with the same parameters; 0 if it is not."""
+    if old.text("creator") is None:
         return 0
     named = old.text("name") is not None and old.text("name") == new.text("name")
     likeness = alike(old.slug, new.slug)
-    return 2 * spelled + named + likeness if spelled or named or likeness >= _ALIKE_SLUGS else 0
+    return named + likeness if named or likeness >= _ALIKE_SLUGS else 0
 
 
 def _differences(old: _Model, new: _Model) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from syncd.core import compat
 from syncd.core.canon import MISSING, Json, Missing
 from syncd.core.changes.groups import Group, is_absent
 from syncd.core.changes.values import Change
-from syncd.core.changes.verdict import Loss, derived, domains, first_loss, witness
+from syncd.core.changes.verdict import Loss, breaking, derived, domains, first_loss
 
 
 def whole(group: Group) -> Iterator[Change]:
@@ -34,12 +35,12 @@ def _added(group: Group, spec: Mapping[str, Json]) -> Change:
 def _must_be_sent(group: Group, kind: str, default: Json) -> Change:
     if default is not None and group.sides.policy.required_with_default == "risky":
         return group.change(kind, "risky")
-    return group.change(kind, "breaking", witness=witness(group))
+    return breaking(group, kind)
 
 
 def _removed(group: Group, spec: Mapping[str, Json]) -> Change:
     shown = [
-        Loss(found.value, readings)
+        (found, Loss(found.value, readings))
         for readings, of, _ in domains(group)
         if (found := compat.example_value(spec, of, next(iter(group.used), None))) is not None
     ]
@@ -47,7 +48,10 @@ def _removed(group: Group, spec: Mapping[str, Json]) -> Change:
         return group.change("param.removed", "informational", detail={"effective": False})
     if group.sides.policy.unknown_params == "ignore":
         return group.change("param.removed", "risky")
-    return derived(group, "param.removed", first_loss(group, shown), gained=False)
+    lost = first_loss(group, [loss for _, loss in shown])
+    change = derived(group, "param.removed", lost, gained=False)
+    # A pattern asks for a text that nobody knows: who sends one is refused, if there is any.
+    return change if all(found.certain for found, _ in shown) else replace(change, decided=False)
 
 
 def required(group: Group) -> Iterator[Change]:
@@ -91,8 +95,11 @@ def doc(group: Group) -> Iterator[Change]:
 
 def deprecated(group: Group) -> Iterator[Change]:
     """Whether the vendor advises against it."""
-    is_set = group.after not in (MISSING, None, False)
-    yield group.change(f"param.deprecated.{'set' if is_set else 'cleared'}")
+    was, is_ = (side not in (MISSING, None, False) for side in (group.before, group.after))
+    if was == is_:
+        yield group.change("param.deprecated.normalised", detail={"effective": False})
+    else:
+        yield group.change(f"param.deprecated.{'set' if is_ else 'cleared'}")
 
 
 def unknown(group: Group) -> Iterator[Change]:

@@ -6,6 +6,7 @@ for both is as severe as the worse of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -50,12 +51,17 @@ def _score(old: str, new: str, before: Json, after: Json) -> float:
     """How likely the one is the other: 0 unless they admit the same values and look alike."""
     if compat.is_required(before) != compat.is_required(after) or not _same_values(before, after):
         return 0
-    likeness = alike(old, new)
+    likeness = alike(old, new) if _numbers(old) == _numbers(new) else 0
     described = ("default", "description")
     same = all(
         before.get(each) is not None and canonical(before[each]) == canonical(after.get(each)) for each in described
     )
     return likeness + same if likeness >= _ALIKE or same else 0
+
+
+def _numbers(name: str) -> list[str]:
+    """image_1 and image_2 are two parameters."""
+    return re.findall(r"\d+", name)
 
 
 def _same_values(before: Mapping[str, Json], after: Mapping[str, Json]) -> bool:

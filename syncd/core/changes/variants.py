@@ -9,13 +9,16 @@ Which content answers a request nobody can know, so a request counts as accepted
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from syncd.core.canon import Json
 from syncd.core.changes.groups import category_of
 from syncd.core.changes.values import Change, Policy
 from syncd.core.ops import Set
 from syncd.core.requests import validate
+
+# A slug that is listed so often is told as it is: comparing each content with each would take seconds.
+MOST_PAIRS: Final = 25
 
 # `model_changes`, which needs this module in turn.
 Compare: TypeAlias = Callable[[str, Json, Json, Policy], list[Change]]
@@ -24,7 +27,8 @@ Compare: TypeAlias = Callable[[str, Json, Json, Policy], list[Change]]
 def conflict(slug: str, old: Json, new: Json, policy: Policy, compare: Compare) -> Change:
     """The one change between two contents of which at least one is a list of contents, or no object at all."""
     olds, news = (side if isinstance(side, list) else [side] for side in (old, new))
-    between = [[compare(slug, a, b, policy) for a in olds] for b in news] if _are_objects([*olds, *news]) else None
+    few = len(olds) * len(news) <= MOST_PAIRS and _are_objects([*olds, *news])
+    between = [[compare(slug, a, b, policy) for a in olds] for b in news] if few else None
     witness = None if between is None else _witness(between, old, policy)
     harmless = between is not None and all(any(map(_is_harmless, from_each)) for from_each in between)
     path = ("models", slug)

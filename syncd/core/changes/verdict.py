@@ -10,11 +10,11 @@ group --domains--> D_old, D_new under each reading of the grid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from syncd.core import compat
-from syncd.core.canon import MISSING, Json, Missing
+from syncd.core.canon import MISSING, Json, Missing, same
 from syncd.core.changes.groups import EITHER, Group, is_absent
 from syncd.core.changes.values import Change
 from syncd.core.compat import Constraint, Domain, Escape, Kind
@@ -45,19 +45,29 @@ def derived(group: Group, kind: str, lost: Loss | None, *, gained: bool) -> Chan
     if lost is not None and not lost.certain:
         return group.change(kind, "risky", decided=False)
     if lost is not None:
-        return group.change(kind, "breaking", witness=witness(group, lost))
+        return breaking(group, kind, lost)
     if gained:
         return group.change(kind, "additive")
     return group.change(kind, "informational", detail={"effective": False})
 
 
-def witness(group: Group, loss: Loss | None = None) -> Mapping[str, Json] | None:
-    """A request that the old schema accepts: the smallest one, with this parameter set to the offending value."""
-    request = group.sides.request() if loss is None else group.sides.request(loss.readings)
+def breaking(group: Group, kind: str, lost: Loss | None = None) -> Change:
+    """A change that breaks, with its proof: the smallest request, with this parameter set to the value that is lost.
+
+    It is not decided where nobody can tell whether there is any such request.
+    """
+    request = group.sides.request() if lost is None else group.sides.request(lost.readings)
     if request is None:
-        return None
-    whole = {**request} if loss is None else {**request, group.param: loss.value}
-    return None if MISSING in whole.values() else whole
+        return group.change(kind, "breaking")
+    whole = dict(request.values) if lost is None else {**request.values, group.param: lost.value}
+    certain = request.certain or (lost is not None and _is_alone(group, lost))
+    return group.change(kind, "breaking", decided=certain, witness=None if MISSING in whole.values() else whole)
+
+
+def _is_alone(group: Group, lost: Loss) -> bool:
+    """Whether what is open about the smallest request is only what the lost value stands in for."""
+    rest = {name for name, value in group.sides.request(lost.readings).values.items() if value is MISSING}  # type: ignore[union-attr]
+    return rest <= {group.param}
 
 
 # --- whether anything can be said ----------------------------------------------------------------------------------
@@ -65,7 +75,7 @@ def witness(group: Group, loss: Loss | None = None) -> Mapping[str, Json] | None
 
 def kinds(group: Group) -> tuple[Kind | None, Kind | None]:
     """The kind before and after; None for one that syncd does not know."""
-    return compat.kind_of(group.spec("old")), compat.kind_of(group.spec("new"))
+    return group.domain("old").kind, group.domain("new").kind
 
 
 def is_misplaced(group: Group) -> bool:
@@ -108,9 +118,9 @@ def first_loss(group: Group, losses: Iterable[Loss]) -> Loss | None:
 
 def _exclusion(group: Group) -> tuple[Loss | None, bool]:
     """What the attribute alone loses, under either reading of the grid; if nothing, whether it gains."""
-    # Where the grid begins at the minimum, the minimum moves it.
-    names = ("min", "step") if group.name == "min" else (group.name,)
     sides = list(domains(group))
+    # Where the grid begins at the minimum, the minimum moves it; a step that changed answers for its grid itself.
+    names = ("min", "step") if group.name == "min" and len(sides) > 1 and _keeps_step(group) else (group.name,)
     losses = (
         Loss(found.value, readings, found.certain)
         for readings, old, new in sides
@@ -120,6 +130,10 @@ def _exclusion(group: Group) -> tuple[Loss | None, bool]:
     lost = first_loss(group, losses)
     gains = (_escape(new, old.get(name)) for _, old, new in sides for name in names)
     return lost, lost is None and any(gain is not None for gain in gains)
+
+
+def _keeps_step(group: Group) -> bool:
+    return same(group.spec("old").get("step"), group.spec("new").get("step"))
 
 
 def _escape(of: Domain, constraint: Constraint | None, used: Iterable[Json] = ()) -> Escape | None:

@@ -18,8 +18,8 @@ from syncd.core.changes.groups import Sides
 from syncd.core.changes.values import Change
 from syncd.core.rules import rank
 
-# Of these the change itself says all there is to say.
-_SAID: Final = frozenset({"param.attr-misplaced", "param.attr-unknown", "param.type-unknown"})
+# Of this the change itself says all there is to say.
+_SAID: Final = frozenset({"param.attr-unknown"})
 
 
 def with_whole_specs(found: list[Change], sides: Sides) -> list[Change]:

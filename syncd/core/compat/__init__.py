@@ -38,7 +38,7 @@ from syncd.core.compat.domain import (
     well_formed,
 )
 from syncd.core.compat.escape import Escape, escape, escape_domain, sample
-from syncd.core.compat.minimal import example_value, is_required, minimal_request
+from syncd.core.compat.minimal import Smallest, example_value, is_required, minimal_request
 
 __all__ = [
     "ALIASES",
@@ -48,6 +48,7 @@ __all__ = [
     "Domain",
     "Escape",
     "Kind",
+    "Smallest",
     "admits",
     "anchors_matter",
     "contains",

@@ -7,7 +7,7 @@ from typing import Final
 
 from syncd.core.canon import Json, is_number, same
 from syncd.core.compat import patterns
-from syncd.core.compat.domain import Constraint, Domain, Kind, exact
+from syncd.core.compat.domain import Constraint, Domain, Exact, Kind, exact
 
 
 def admits(constraint: Constraint, value: Json) -> bool:
@@ -16,14 +16,10 @@ def admits(constraint: Constraint, value: Json) -> bool:
 
 
 def _is_listed(value: Json, values: list[Json]) -> bool:
-    """Typed membership. `list.index` skips at C speed what is not even equal to Python, to which true is 1."""
-    at = -1
-    try:
-        while not same(values[at := values.index(value, at + 1)], value):
-            pass
-    except ValueError:
+    """Typed membership. What Python does not even call equal is passed over at C speed; to it true is 1."""
+    if value not in values:
         return False
-    return True
+    return same(values[values.index(value)], value) or any(same(each, value) for each in values)
 
 
 def _is_kind(kind: Kind, value: Json) -> bool:
@@ -42,12 +38,17 @@ def _is_kind(kind: Kind, value: Json) -> bool:
             return True  # its values say everything
 
 
+def _is_on_grid(number: Exact, of: Constraint) -> bool:
+    # Most grids begin at zero, and a difference of fractions costs as much as the rest.
+    return (number - of.origin if of.origin else number) % exact(of.argument) == 0
+
+
 RULES: Final[dict[str, Callable[[Constraint, Json], bool]]] = {
     "type": lambda of, value: _is_kind(of.argument, value),
     "values": lambda of, value: _is_listed(value, of.argument),
     "min": lambda of, value: not is_number(value) or value >= of.argument,
     "max": lambda of, value: not is_number(value) or value <= of.argument,
-    "step": lambda of, value: not is_number(value) or (exact(value) - of.origin) % exact(of.argument) == 0,
+    "step": lambda of, value: not is_number(value) or _is_on_grid(exact(value), of),
     "min_length": lambda of, value: not isinstance(value, str) or len(value) >= of.argument,
     "max_length": lambda of, value: not isinstance(value, str) or len(value) <= of.argument,
     "pattern": lambda of, value: not isinstance(value, str) or patterns.matches(of.argument, value),
@@ -59,8 +60,9 @@ RULES: Final[dict[str, Callable[[Constraint, Json], bool]]] = {
 
 def contains(of: Domain, value: Json) -> bool:
     """Whether the known part of the domain admits the value."""
-    for constraint in of.constraints:  # noqa: SIM110 - half the time of all(), and called most of all
-        if not admits(constraint, value):
+    # As `admits`, written out: half the time of all(map(...)), and called most of all.
+    for constraint in of.constraints:
+        if not RULES[constraint.attribute](constraint, value) and not (value is None and constraint.nullable):
             return False
     return True
 

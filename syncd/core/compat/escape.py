@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from syncd.core.canon import MISSING, Json, Missing, fits, is_number
-from syncd.core.compat import lists, numbers, texts
+from syncd.core.compat import lists, numbers, patterns, texts
 from syncd.core.compat.admission import admits, contains
 from syncd.core.compat.domain import Constraint, Domain
 
@@ -36,14 +36,27 @@ def escape(of: Domain, constraint: Constraint, used: Iterable[Json] = ()) -> Esc
     `used` are values that are known to be sent, such as a default: if one of them is lost, it is the proof.
     """
     for value in used:
-        if contains(of, value) and not admits(constraint, value):
+        if _is_refused(constraint, value) and contains(of, value):
             return Escape(value)
     if of.kind == "string" and of.get("values") is None:
         return _escaping_text(of, constraint)
-    for candidate in _candidates(of, constraint):
+    if of.kind == "array":
+        return _escaping_list(of, constraint)
+    return _first_refused(of, constraint, _candidates(of, constraint))
+
+
+def _is_refused(constraint: Constraint, value: Json) -> bool:
+    """Whether it is beyond doubt that the constraint refuses the value."""
+    if admits(constraint, value):
+        return False
+    return constraint.attribute != "pattern" or patterns.is_refused_anywhere(constraint.argument, value)
+
+
+def _first_refused(of: Domain, constraint: Constraint, candidates: Iterable[Json | Missing]) -> Escape | None:
+    for candidate in candidates:
         if candidate is MISSING:
             return Escape(MISSING)
-        if contains(of, candidate) and not admits(constraint, candidate):
+        if not admits(constraint, candidate) and contains(of, candidate):
             return Escape(candidate if not is_number(candidate) or fits(candidate) else MISSING)
     return None
 
@@ -77,8 +90,6 @@ def _candidates(of: Domain, against: Constraint) -> Iterator[Json | Missing]:
         yield from (True, False)
     elif of.kind in ("integer", "number"):
         yield from numbers.candidates(of, against)
-    elif of.kind == "array":
-        yield from lists.candidates(of, against, _elements(of, against))
 
 
 # --- texts ---------------------------------------------------------------------------------------------------------
@@ -99,21 +110,47 @@ def _escaping_text(of: Domain, against: Constraint) -> Escape | None:
 # --- lists ---------------------------------------------------------------------------------------------------------
 
 
-def _elements(of: Domain, against: Constraint) -> list[Json | Missing]:
-    """Elements that tell: one that is refused, where elements are; else so many that no list of values has them all."""
+def _escaping_list(of: Domain, against: Constraint) -> Escape | None:
+    """A list that is refused, made of elements that tell. Where it is open whether there are any, the list is too."""
+    elements, certain = _elements(of, against)
+    found = _first_refused(of, against, lists.candidates(of, against, elements))
+    # Of the empty list nothing is open.
+    return found if found is None or certain or found.value == [] else Escape(MISSING, certain=False)
+
+
+def _elements(of: Domain, against: Constraint) -> tuple[list[Json | Missing], bool]:
+    """Elements that tell, and whether it is certain that these are all that is to be told.
+
+    One that is refused, where elements are what is judged; else so many that no list of values has them all.
+    """
     items = of.items
-    if items is None or items.kind is None:
-        return ["example"]
+    if items is None or not _is_published(items):
+        return ["example"], True
     if against.attribute == "items":
-        found = escape_domain(items, against.argument)
-        return [] if found is None else [found.value]
-    some = Constraint("values", against.argument) if against.attribute == "values" else _NOTHING
-    every = [value for value in _several(items, some) if value is MISSING or contains(items, value)]
-    return every[: numbers.wanted(some)]
+        lost = escape_domain(items, against.argument)
+        return ([], True) if lost is None else ([lost.value], lost.certain)
+    some = against if against.attribute == "values" else _NOTHING
+    # What an unreadable pattern lets through nobody knows.
+    unread = items.opaque and items.get("pattern") is None
+    every = (
+        [value for value in _several(items, some) if value is MISSING or contains(items, value)] if not unread else []
+    )
+    every = [*every[: numbers.wanted(some)], *([None] if items.nullable else [])]
+    if every:
+        return every, True
+    left = sample(items)
+    return ([], True) if left is None else ([left.value], left.certain)
+
+
+def _is_published(of: Domain) -> bool:
+    return of.kind is not None and (of.kind != "enum" or of.get("values") is not None)
 
 
 def _several(of: Domain, against: Constraint) -> Iterator[Json | Missing]:
     if of.kind == "string" and of.get("values") is None:
         yield from texts.several(of, against)
+    elif of.kind == "array":
+        elements, certain = _elements(of, against)
+        yield from lists.candidates(of, against, elements) if certain else ()
     else:
         yield from _candidates(of, against)

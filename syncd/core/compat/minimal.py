@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from syncd.core.canon import Json, Missing
 from syncd.core.compat.admission import contains
@@ -15,15 +16,26 @@ def is_required(spec: Json) -> bool:
     return isinstance(spec, dict) and spec.get("required") is True
 
 
+@dataclass(frozen=True, slots=True)
+class Smallest:
+    """The smallest request. A value is MISSING where it would be too long to be shown, or where none can be made up.
+
+    It is not `certain` that it is accepted where a pattern asks for a text that nobody knows.
+    """
+
+    values: Mapping[str, Json | Missing]
+    certain: bool = True
+
+
 def minimal_request(
     params: Mapping[str, Json], used: Mapping[str, Json], read: Callable[[str], Domain]
-) -> dict[str, Json | Missing] | None:
+) -> Smallest | None:
     """The smallest request the parameters admit: every required one with some value; None if one admits nothing.
 
-    `used` are values that are known to be sent, and `read` gives the domain of a parameter. A value is MISSING where
-    it would be too long to be shown, or where none can be made up (see `Escape`).
+    `used` are values that are known to be sent, and `read` gives the domain of a parameter.
     """
     request: dict[str, Json | Missing] = {}
+    certain = True
     for name, spec in params.items():
         if not is_required(spec):
             continue
@@ -31,7 +43,8 @@ def minimal_request(
         if value is None:
             return None
         request[name] = value.value
-    return request
+        certain = certain and value.certain
+    return Smallest(request, certain)
 
 
 def example_value(spec: Json, of: Domain, used: Json = None) -> Escape | None:

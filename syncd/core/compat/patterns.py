@@ -6,6 +6,7 @@ such a pattern is unreadable, and nothing is concluded from it.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,10 +15,14 @@ import re2
 from syncd.core.canon import Json
 
 # Match every text, so they restrict nothing.
-_TRIVIAL: Final = frozenset({"", "^", "$", "^.*$", ".*", "^.*", ".*$"})
+_TRIVIAL: Final = frozenset({"", "^", "$", ".*", "^.*", ".*$"})
 
 _QUIET: Final = re2.Options()
 _QUIET.log_errors = False
+# A pattern of a few hundred characters can ask for an automaton of any size; such a one is unreadable.
+_QUIET.max_mem = 1 << 18
+
+_LONGEST: Final = 2_000
 
 
 @lru_cache(maxsize=1000)
@@ -29,13 +34,22 @@ def _compiled(pattern: str) -> Any:  # noqa: ANN401 - re2 has no types
 
 
 def is_readable(pattern: str) -> bool:
-    """Whether RE2 understands the pattern."""
-    return _compiled(pattern) is not None
+    """Whether RE2 understands the pattern, and it is of a size that people write."""
+    return len(pattern) <= _LONGEST and _compiled(pattern) is not None
 
 
 def matches(pattern: str, text: str) -> bool:
     """Whether the readable pattern matches somewhere in the text."""
     return _compiled(pattern).search(text) is not None
+
+
+# What dialects read differently: classes (of ASCII, or of all letters), and flags.
+_DIALECT: Final = re.compile(r"\\[a-zA-Z]|\(\?|\[\[:")
+
+
+def is_refused_anywhere(pattern: str, text: str) -> bool:
+    """Whether a text that the pattern does not match is refused in every dialect, anchored or not."""
+    return not text.endswith("\n") and (text.isascii() or _DIALECT.search(pattern) is None)
 
 
 def is_trivial(pattern: Json) -> bool:

@@ -75,7 +75,12 @@ def _of_length(length: int, against: Constraint) -> Iterator[str]:
     if length == 0:
         yield ""
     elif against.attribute == "values":
-        for last in islice(chain(range(0x61, 0x7B), range(0xA1, 0xD800), range(0xE000, 0x110000)), wanted(against)):
+        yield from _of_one_letter(length)
+        for last in islice(chain(range(0x62, 0x7B), range(0xA1, 0xD800), range(0xE000, 0x110000)), wanted(against)):
             yield "a" * (length - 1) + chr(last)
     else:
-        yield from (letter * length for letter in _LETTERS)
+        yield from _of_one_letter(length)
+
+
+def _of_one_letter(length: int) -> Iterator[str]:
+    return (letter * length for letter in _LETTERS)
