@@ -271,7 +271,7 @@ def test_what_is_odd_now_is_named_by_the_change_that_made_it_so(old, new, findin
 
 
 def test_a_limit_that_is_none_is_named_by_the_change_that_made_it_so():
-    sides = [assemble({"rate_limit": {"calls_per_minute": limit}}, [], Memo()) for limit in (60, "sixty")]
-    assert between(*sides)["account.rate-limit.calls-per-minute.invalid", None].detail["findings"] == [
+    old, new = (assemble({"rate_limit": {"calls_per_minute": limit}}, [], Memo()) for limit in (60, "sixty"))
+    assert between(old, new)["account.rate-limit.calls-per-minute.invalid", None].detail["findings"] == [
         "account.limit-invalid"
     ]

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncd.core.canon import MISSING, canonical, decode, dumps, same
-from syncd.core.catalog import Catalog, Memo, assemble, document
+from syncd.core.catalog import Catalog, Listed, Memo, assemble, bodies, document
 from syncd.core.changes import Before, Policy, diff, model_changes
 from syncd.core.ops import Op, apply, in_order, invert, ops
 
@@ -467,6 +467,16 @@ def test_no_garbage_beside_a_known_type_raises(kind, data):
     )
     for change in model_changes("m", before, after, Policy()):
         assert change.severity != "breaking" or change.path[3] == "p"
+
+
+@laws
+@given(garbage_models, garbage_models)
+def test_two_texts_read_together_are_what_each_is_alone(old, new):
+    a, b = (Listed("m", "", dumps(decode(dumps(side)).value)) for side in (old, new))
+    together = bodies(a, b)
+    assert same(list(together), [decode(a.text).value, decode(b.text).value])
+    assert same(list(together), [a.body(), b.body()])
+    assert [dumps(side) for side in together] == [a.text, b.text]
 
 
 def test_json_numbers_keep_their_spelling_through_a_listing():

@@ -125,23 +125,23 @@ def _moved(group: Group, gone: _Element | None, new: _Element | None) -> Change:
 
 
 def _lost(group: Group, value: Json | Missing) -> Loss | None:
+    """The value, which is listed no longer, if it was admitted and null does not pass unlisted now."""
     if value is MISSING:
         return None
     refused = (
         Loss(value, readings)
         for readings, old, new in domains(group)
-        if compat.contains(old, value) and not _lets_through(new, value)
+        if _admitted_beside(old, value) and not (value is None and new.nullable)
     )
     return first_loss(group, refused)
 
 
 def _gained(group: Group, value: Json | Missing) -> bool:
     return value is not MISSING and any(
-        compat.contains(new, value) and not _lets_through(old, value) for _, old, new in domains(group)
+        _admitted_beside(new, value) and not (value is None and old.nullable) for _, old, new in domains(group)
     )
 
 
-def _lets_through(of: compat.Domain, value: Json) -> bool:
-    """Whether the list of values alone does; null passes where the parameter is nullable."""
-    values = of.get("values")
-    return values is not None and compat.admits(values, value)
+def _admitted_beside(of: compat.Domain, value: Json) -> bool:
+    """Whether everything but the list, which is known to hold it, lets the value through."""
+    return all(compat.admits(constraint, value) for constraint in of.constraints if constraint.attribute != "values")
