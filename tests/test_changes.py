@@ -552,7 +552,7 @@ CONFLICTS = [
 # Of whole listings: the models by their slugs.
 LISTINGS = [
     Example("model.added", {}, {"a": {}}, "additive", "/models/a"),
-    Example("model.removed", {"a": {}}, {}, "breaking", "/models/a"),
+    Example("model.removed", {"a": {}}, {}, "breaking", "/models/a", {"model": "a"}),
 ]
 
 ON_ONE_MODEL = [*MODEL, *PARAM, *BAND, *FORMS, *CONFLICTS]

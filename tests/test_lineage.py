@@ -42,6 +42,13 @@ def fate(old: list[Json], new: list[Json], slug: str = "wan-2.6") -> Json:
     return {name: value for name, value in change.detail.items() if name not in ("cause", "findings")}
 
 
+def test_the_proof_of_a_removal_is_the_smallest_request_that_the_model_accepted():
+    gone = between(listing(model("wan-2.6")), listing())["model.removed", "wan-2.6"]
+    assert gone.witness == {"model": "wan-2.6", "prompt": "a"}
+    never = {"slug": "wan-2.6", "params": {"size": {"type": "enum", "values": [], "required": True}}}
+    assert between(listing(never), listing())["model.removed", "wan-2.6"].witness is None
+
+
 # --- another slug --------------------------------------------------------------------------------------------------
 
 

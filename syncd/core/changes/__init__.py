@@ -61,7 +61,7 @@ def diff(before: Before, after: Catalog, policy: Policy) -> list[Change]:
             found += _arrived(slug, new, before.gone.get(slug), policy)
         elif old is not None and after.complete:
             cause = "tier-change" if tier_moved else "allowlist-or-removed"
-            found.append(_whole_model("model.removed", slug, old.body(), MISSING, cause=cause))
+            found.append(_removed(slug, old.body(), cause))
     return explained(_swept(found, before, after), after)
 
 
@@ -100,6 +100,15 @@ def _arrived(slug: str, new: Listed, gone: Listed | None, policy: Policy) -> lis
         _whole_model(kind, slug, MISSING, new.body()),
         *(replace(change, detail={**change.detail, "after_absence": True}) for change in since),
     ]
+
+
+def _removed(slug: str, body: Json, cause: str) -> Change:
+    """A model that is gone. The proof is the smallest request that it accepted."""
+    change = _whole_model("model.removed", slug, body, MISSING, cause=cause)
+    request = Sides(body, {}, Policy()).request() if isinstance(body, dict) else None
+    if request is None or MISSING in request.values.values():
+        return change
+    return replace(change, witness={"model": slug, **request.values})
 
 
 def _whole_model(kind: str, slug: str, before: Json | Missing, after: Json | Missing, **detail: Json) -> Change:
