@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,19 +13,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from syncd.core import affected
 from syncd.core.affected import touched
-from syncd.core.canon import dumps
+from syncd.core.canon import MISSING, dumps
 from syncd.core.catalog import Catalog, Listed, Memo, assemble
 from syncd.core.changes import Before, Change, Policy, diff
+from syncd.core.fitting import Edit, edited
 from syncd.core.ops import ops
-from syncd.core.requests import SavedRequest, validate
+from syncd.core.requests import SavedRequest, accepts, validate
 
 Json = Any
 
 laws = settings(
     max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
-STRICT, LAX = Policy(), Policy(unknown_params="ignore")
+STRICT, LAX, OPEN = Policy(), Policy(unknown_params="ignore"), Policy(required_with_default="risky")
 
 
 def catalog(*models: Mapping[str, Json]) -> Catalog:
@@ -199,9 +202,9 @@ def test_parameters_that_are_published_at_last_refuse_what_they_do_not_know():
 def test_what_could_not_be_decided_is_where_a_request_that_is_sent_proves_it():
     old, new = ({"type": "string"}, {"type": "string", "pattern": "^a"})
     prompt = {"type": "string", "required": True}
-    sides = (catalog(m(n=one, prompt=prompt, size=integer())) for one in (old, new))
+    before, after = (catalog(m(n=one, prompt=prompt, size=integer())) for one in (old, new))
     sent = {"model": "m", "n": "b", "prompt": "p", "size": 3}
-    (proved,) = changed(*sides, [SavedRequest("nightly", sent)])
+    (proved,) = changed(before, after, [SavedRequest("nightly", sent)])
     assert (proved.kind, proved.severity, proved.decided) == ("param.pattern.added", "breaking", True)
     assert proved.witness == {"n": "b", "prompt": "p"}
     assert proved.affects == ("nightly",)
@@ -222,6 +225,54 @@ def test_contents_that_conflict_all_must_accept():
     assert change.detail["requests"] == {
         "four": {"effect": "rejected", "why": "n is 4, the most is 3", "edit": {"/n": 3}}
     }
+
+
+def test_what_a_lax_vendor_ignored_and_knows_at_last_is_refused_for_its_value():
+    found = effects(m(), m(n=integer(max=10)), {"n": 12}, LAX)
+    why = "n is 12, the most is 10"
+    assert found == {"param.added.optional": {"effect": "rejected", "why": why, "edit": {"/n": 10}}}
+
+
+def test_a_vendor_that_may_take_the_default_of_what_must_be_sent_refuses_nothing_for_certain():
+    old, new = m(), m(n=integer(required=True, default=5))
+    assert list(effects(old, new, {})) == ["param.added.required-with-default"]
+    assert effects(old, new, {}, OPEN) == {}
+    demanded = effects(old, m(n=integer(required=True)), {}, OPEN)
+    assert list(demanded) == ["param.added.required"]
+
+
+def test_each_of_hundreds_of_changes_is_blamed_for_its_own_parameter():
+    names = [f"p{n}" for n in range(300)]
+    loose, tight = (m(**{name: integer(max=most) for name in names}) for most in (10, 5))
+    saved = [
+        SavedRequest("all", {"model": "m", **dict.fromkeys(names, 9)}),
+        SavedRequest("one", {"model": "m", "p7": 9}),
+    ]
+    for old, new, effect in ((loose, tight, "rejected"), (tight, loose, "accepted")):
+        found = changed(catalog(old), catalog(new), saved)
+        assert len(found) == len(names)
+        for change in found:
+            name = change.path[3]
+            assert change.affects == (("all", "one") if name == "p7" else ("all",))
+            told = change.detail["requests"]["all"]
+            assert (told["effect"], told["why"].removeprefix("no longer so: ")) == (
+                effect,
+                f"{name} is 9, the most is 5",
+            )
+
+
+def test_a_change_alone_is_judged_by_its_own_parameter_only(monkeypatch):
+    judged: list[int] = []
+
+    def counted(body: Mapping[str, Json], *rest: Json, **options: Json) -> Json:
+        judged.append(len(body))
+        return validate(body, *rest, **options)
+
+    monkeypatch.setattr(affected, "validate", counted)
+    names = [f"p{n}" for n in range(20)]
+    old, new = (m(**{name: integer(max=most) for name in names}) for most in (10, 5))
+    changed(catalog(old), catalog(new), [SavedRequest("all", {"model": "m", **dict.fromkeys(names, 9)})])
+    assert sorted(judged) == [1] * 20 + [21, 21], "once before, once after, and each parameter alone"
 
 
 # --- accepted now --------------------------------------------------------------------------------------------------
@@ -268,18 +319,34 @@ def test_a_model_that_is_gone_refuses_what_it_accepted():
 
 
 def test_what_replaces_a_model_that_is_gone_is_the_edit():
+    _, removed = changed(catalog(m(n=integer())), catalog({**m(n=integer()), "slug": "M"}), [NIGHTLY])
+    assert removed.detail["replacement"] == "M"
+    edit = {"/model": "M"}
+    assert removed.detail["requests"]["nightly"] == {"effect": "rejected", "why": "m is no longer listed", "edit": edit}
+
+
+REPLACED: list[tuple[Json, Json]] = [
+    # the parameters under the new slug, and the edit that makes {n: 4} one for it
+    ({"n": integer(max=3), "q": integer(required=True, default=1)}, {"/model": "M", "/n": 3, "/q": 1}),
+    ({"q": integer(required=True, default=1)}, {"/model": "M", "/n": None, "/q": 1}),
+    ({"n": integer(), "image": {"type": "image"}}, {"/model": "M"}),
+    ({"n": {"type": "image"}}, {"/model": "M"}),
+    ({"n": integer(), "q": enum(required=True)}, None),
+]
+
+
+@pytest.mark.parametrize(("params", "edit"), REPLACED)
+def test_what_a_replacement_takes_otherwise_is_part_of_the_edit_or_there_is_none(params, edit):
+    _, removed = changed(catalog(m(n=integer())), catalog({"slug": "M", "params": params}), [NIGHTLY])
+    assert removed.detail["requests"]["nightly"].get("edit") == edit
+
+
+def test_a_replacement_that_is_not_listed_is_no_edit():
     old, new = catalog(m(n=integer())), catalog(OTHER)
     before = Before(old.account, old.models)
-    found = [
-        Change(c.kind, c.path, c.severity, c.before, c.after, c.slug, detail={"replacement": "m-2"}, ops=c.ops)
-        for c in diff(before, new, STRICT)
-        if c.kind == "model.removed"
-    ]
-    (change,) = touched(found, before, new, [NIGHTLY], STRICT)
-    assert change.detail == {
-        "replacement": "m-2",
-        "requests": {"nightly": {"effect": "rejected", "why": "m is no longer listed", "edit": {"/model": "m-2"}}},
-    }
+    found = [replace(change, detail={"replacement": "m-2"}) for change in diff(before, new, STRICT)]
+    effects = [change.detail["requests"]["nightly"] for change in touched(found, before, new, [NIGHTLY], STRICT)[:1]]
+    assert effects == [{"effect": "rejected", "why": "m is no longer listed"}]
 
 
 @pytest.mark.parametrize(("most", "affects"), [(4, ("nightly",)), (3, ())])
@@ -327,9 +394,45 @@ def test_a_default_that_is_no_longer_accepted_cannot_be_pinned():
     }
 
 
-def test_a_request_that_is_refused_now_is_not_also_told_to_mean_something_else():
-    found = effects(m(n=integer(default=5), s=integer()), m(n=integer(default=8), s=integer(max=3)), {"s": 4})
-    assert list(found) == ["param.max.added"]
+def test_a_request_that_is_refused_now_is_also_told_to_mean_something_else_once_it_is_mended():
+    old, new = (
+        m(n=integer(max=4), r=enum("1K", "2K", default="1K")),
+        m(n=integer(max=3), r=enum("1K", "2K", default="2K")),
+    )
+    assert effects(old, new, {"n": 4}) == {
+        "param.max.lowered": {"effect": "rejected", "why": "n is 4, the most is 3", "edit": {"/n": 3}},
+        "param.default.changed": {
+            "effect": "different",
+            "why": 'r is "2K" now where it is not sent, it was "1K"',
+            "pin": {"r": "1K"},
+        },
+    }
+    assert "param.default.changed" not in effects(old, new, {"n": 5})
+
+
+def test_a_lax_vendor_that_refuses_one_thing_ignores_another_all_the_same():
+    found = effects(m(n=integer(max=4), p=TEXT), m(n=integer(max=3)), {"n": 4, "p": "a"}, LAX)
+    assert {kind: effect["effect"] for kind, effect in found.items()} == {
+        "param.max.lowered": "rejected",
+        "param.removed": "different",
+    }
+
+
+def test_what_must_be_sent_at_last_is_sent_as_it_was_while_it_was_left_out():
+    old, new = m(n=integer(default=5)), m(n=integer(default=8, required=True))
+    why = "n is required and not sent"
+    assert list(effects(old, new, {}).values()) == [{"effect": "rejected", "why": why, "edit": {"/n": 5}}]
+    new = m(n=integer(default=8, required=True, min=6))
+    assert list(effects(old, new, {}).values()) == [{"effect": "rejected", "why": why, "edit": {"/n": 8}}]
+
+
+def test_what_must_be_sent_and_is_sent_under_another_name_keeps_what_is_sent():
+    old = m(number=integer(default=5), numbers=integer())
+    found = effects(old, m(number=integer(default=8, required=True)), {"numbers": 3})
+    assert {kind: effect["edit"] for kind, effect in found.items()} == {
+        "param.removed": {"/numbers": None, "/number": 3},
+        "param.became-required-with-default": {"/number": 3},
+    }
 
 
 def test_what_a_lax_vendor_no_longer_knows_is_ignored_without_a_word():
@@ -451,17 +554,18 @@ def kinds_of_effect(found: Iterable[Change], name: str) -> set[str]:
 
 
 @laws
-@given(neighbours(), st.lists(BODIES, min_size=1, max_size=3), st.sampled_from([STRICT, LAX]))
+@given(neighbours(), st.lists(BODIES, min_size=1, max_size=3), st.sampled_from([STRICT, LAX, OPEN]))
 def test_a_request_is_rejected_by_some_change_exactly_if_it_was_not_refused_and_is(sides, bodies, policy):
     old, new = sides
     saved = [SavedRequest(str(n), {"model": "m", **body}) for n, body in enumerate(bodies)]
     found = changed(catalog(old), catalog(new), saved, policy)
     for request in saved:
-        before, after = (validate(request.body, side, unknown_params=policy.unknown_params) for side in sides)
+        options = {"unknown_params": policy.unknown_params, "required_with_default": policy.required_with_default}
+        before, after = (accepts(request.body, side, **options) for side in sides)
         kinds = kinds_of_effect(found, request.name)
-        assert ("rejected" in kinds) == (before.verdict != "rejected" and after.verdict == "rejected")
-        assert ("accepted" in kinds) == (before.verdict == "rejected" and after.verdict == "accepted")
-        assert len(kinds) <= 1
+        assert ("rejected" in kinds) == (before != "rejected" and after == "rejected")
+        assert ("accepted" in kinds) == (before == "rejected" and after == "accepted")
+        assert kinds <= {"rejected", "different"} or kinds == {"accepted"}
         assert not kinds or ops(old, new)
 
 
@@ -474,7 +578,8 @@ def test_a_request_that_is_pinned_is_not_refused_and_sends_what_was_left_out(sid
             pin = effect.get("pin", {})
             assert not pin.keys() & body.keys()
             if pin:
-                assert validate({**body, **pin}, new).verdict != "rejected"
+                wrong = {problem.param for problem in validate({**body, **pin}, new).problems if problem.decided}
+                assert not wrong & pin.keys()
                 assert all(dumps(value) == dumps(old["params"][name]["default"]) for name, value in pin.items())
 
 
@@ -489,6 +594,8 @@ def test_every_edit_that_is_told_together_mends_the_request(sides, body):
     if not rejected or mended is None:
         return
     assert all("edit" in effect for effect in rejected)
+    edits = [Edit(at, MISSING if value is None else value) for one in told for at, value in one.get("edit", {}).items()]
+    assert validate(edited(body, edits), new).verdict != "rejected"
 
 
 def test_the_order_of_catalogues_and_of_requests_means_nothing():

@@ -406,6 +406,14 @@ def test_findings_are_those_of_now(watch):
     assert rows(watch) == []
 
 
+def test_an_example_that_is_wrong_throughout_is_told_in_a_few_words():
+    sent = {f"n{n}": n for n in range(500)}
+    (found,) = of_model("m", {"slug": "m", "params": {}, "example_request": {"model": "m", **sent}})
+    assert found.id == "model.example-request-invalid"
+    assert found.what.startswith("n0 is no parameter of the model; n1 is")
+    assert found.what.endswith("n7 is no parameter of the model; 492 more")
+
+
 def test_what_is_listed_twice_is_found_in_what_was_kept(watch):
     watch.answer("prod", listing(CALM, {**CALM, "name": "another"}))
     assert rows(watch) == [("prod", "calm", "catalogue.duplicate-slug.conflicting", "/models/calm")]

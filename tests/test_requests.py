@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from syncd.core import compat
 from syncd.core.canon import MISSING, canonical, decode, dumps, same
-from syncd.core.requests import Edit, Judged, SavedRequest, validate
+from syncd.core.requests import Edit, Judged, RequiredWithDefault, SavedRequest, accepts, validate
 from tests.test_compat_exhaustive import REQUESTS, SPECS, accepted, model, readings
 
 Json = Any
@@ -150,6 +150,29 @@ def test_what_is_sent_and_what_the_vendor_names_does_not_act_on_a_terminal(value
     assert problem.place == "/\x1b[2Jn"
 
 
+RISKY: RequiredWithDefault = "risky"
+
+
+@pytest.mark.parametrize("unknown", ["reject", "ignore"])
+def test_a_vendor_that_may_take_the_default_leaves_open_what_is_missing(unknown):
+    listed = {"params": {"n": {"type": "integer", "required": True, "default": 5}}}
+    found = validate({}, listed, unknown_params=unknown, required_with_default=RISKY)
+    (problem,) = found.problems
+    assert (found.verdict, problem.rule, problem.decided, problem.edit) == ("undecided", "missing", False, None)
+    assert problem.message == "n is required and not sent; the vendor may take its default"
+    assert accepts({}, listed, required_with_default=RISKY) == "undecided"
+    assert accepts({}, listed) == validate({}, listed).verdict == "rejected"
+
+
+def test_no_vendor_fills_in_what_has_no_default_in_some_content():
+    demanded: Json = {"type": "integer", "required": True}
+    for listing in (
+        {"params": {"n": demanded}},
+        [{"params": {"n": {**demanded, "default": 5}}}, {"params": {"n": demanded}}],
+    ):
+        assert validate({}, listing, required_with_default=RISKY).verdict == "rejected"
+
+
 # --- what must be sent ---------------------------------------------------------------------------------------------
 
 
@@ -252,6 +275,20 @@ def test_a_name_that_no_place_can_spell_is_refused_and_not_mended():
     assert (found.verdict, found.mended) == ("rejected", None)
 
 
+def test_where_hardly_a_name_is_right_none_is_taken_for_another():
+    params = {f"free_{n}": {"type": "integer"} for n in range(51)}
+    few = {f"fre_{n}": 1 for n in range(49)}
+    assert validate(few, {"params": params}).mended == {f"free_{n}": 1 for n in range(49)}
+    assert validate({f"fre_{n}": 1 for n in range(51)}, {"params": params}).mended == {}
+
+
+def test_a_long_name_is_corrected_in_its_case_alone():
+    name = "n" * 65
+    listed = {"params": {name: {"type": "integer"}}}
+    assert validate({name.upper(): 1}, listed).mended == {name: 1}
+    assert validate({name + "m": 1}, listed).mended == {}
+
+
 # --- lists ---------------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +321,26 @@ def test_lists_of_lists_are_mended_at_any_depth():
         ("/n/1/2/0", "type"),
     ]
     assert found.mended == {"n": [[[1, 2]], [[], []]]}
+
+
+def test_of_many_wrong_elements_the_first_are_told_and_the_others_counted():
+    listed = {"params": {"n": {"type": "integer[]"}}}
+    found = validate({"n": [1, *["x"] * 20]}, listed)
+    assert (len(found.problems), found.mended) == (20, {"n": [1]})
+    found = validate({"n": ["2"] * 1500}, listed)
+    assert (found.verdict, len(found.problems), found.mended) == ("rejected", 21, None)
+    assert {problem.edit for problem in found.problems} == {None}
+    assert (found.problems[-1].place, found.problems[-1].rule) == ("/n", "items")
+    assert found.problems[-1].message == "n has 1480 more elements that would be refused"
+
+
+def test_of_many_elements_that_cannot_be_judged_one_that_is_refused_still_refuses():
+    listed = {"params": {"n": {"type": "array", "items": {"type": "integer", "odd": True}}}}
+    found = validate({"n": [1] * 50}, listed)
+    assert (found.verdict, len(found.problems)) == ("undecided", 21)
+    assert found.problems[-1].message == "whether 30 more elements of n would be accepted cannot be told"
+    found = validate({"n": [*[1] * 50, "x"]}, listed)
+    assert (found.verdict, found.problems[-1].message) == ("rejected", "n has 1 more element that would be refused")
 
 
 def test_a_default_of_the_list_stands_in_for_an_empty_one():
@@ -473,7 +530,8 @@ def test_whatever_can_be_mended_is_and_the_unrelated_validator_accepts_it(requir
             mends = found.mended is None or any(side.accepts(plain(found.mended)) for side in sides)
             if not mends and is_read(spec):
                 wrong.append(f"{spec} {request} is mended to {found.mended}")
-            if found.mended is None and found.verdict == "rejected" and can_be_mended:
+            # Of texts that an unreadable pattern narrows none is made up.
+            if found.mended is None and found.verdict == "rejected" and can_be_mended and is_read(spec):
                 wrong.append(f"{spec} {request} is not mended")
     assert wrong == []
 
@@ -525,6 +583,7 @@ NAMES = st.sampled_from(["n", "size", "sizes", "a/b", "~", "model", "number_resu
 MODELS = st.fixed_dictionaries({"params": st.dictionaries(NAMES, SPEC, max_size=4)})
 LISTINGS = st.one_of(MODELS, st.lists(MODELS, min_size=2, max_size=2), VALUES)
 BODIES = st.dictionaries(NAMES, VALUES, max_size=4)
+REQUIRED: tuple[RequiredWithDefault, ...] = ("breaking", RISKY)
 
 
 @laws
@@ -533,6 +592,9 @@ def test_nothing_raises_and_what_is_mended_is_not_refused(body, listing, unknown
     before = canonical([body, listing])
     found = validate(body, listing, unknown_params=unknown)
     assert canonical([body, listing]) == before
+    for required in REQUIRED:
+        whole = validate(body, listing, unknown_params=unknown, required_with_default=required)
+        assert accepts(body, listing, unknown_params=unknown, required_with_default=required) == whole.verdict
     decided = {problem.decided for problem in found.problems}
     assert found.verdict == ("rejected" if True in decided else "undecided" if decided else "accepted")
     for problem in found.problems:

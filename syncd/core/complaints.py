@@ -88,6 +88,16 @@ def one_reading(name: str, value: Json, step: Json, low: Json) -> str:
     )
 
 
+def more_elements(name: str, many: int) -> str:
+    """So many elements are refused that not each is told."""
+    return f"{name} has {count(many, 'more element')} that would be refused"
+
+
+def more_unclear(name: str, many: int) -> str:
+    """So many elements cannot be judged that not each is told."""
+    return f"whether {count(many, 'more element')} of {name} would be accepted cannot be told"
+
+
 def unreadable(name: str, spec: Json) -> str:
     """Why nothing more can be said of a parameter's values."""
     reasons = "; ".join(islice(_unread(spec), 3)) or "its description is not understood"

@@ -10,7 +10,6 @@ in two ways, such as where the grid of a `step` begins, is found only if it is o
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,8 +21,8 @@ from syncd.core.compat import Constraint
 from syncd.core.complaints import told
 from syncd.core.credits import Band, read_band
 from syncd.core.ordinary import is_ordinary
-from syncd.core.requests import validate
-from syncd.core.text import clean, count
+from syncd.core.requests import accepts, validate
+from syncd.core.text import clean, count, fold
 
 FINDINGS: Final[Mapping[str, str]] = {
     "param.domain-empty": "the parameter admits no value: its bounds cross, or leave nothing",
@@ -262,9 +261,13 @@ def _of_example(path: Path, example: Json, body: Mapping[str, Json]) -> Iterator
     if named != body.get("slug"):
         what = "names no model" if named is None else f"names the model {told(named)}"
         yield _found("model.example-slug-mismatch", (*path, "model") if "model" in example else path, what)
-    judged = validate(example, body)
-    if judged.verdict == "rejected":
-        yield _found("model.example-request-invalid", path, "; ".join(p.message for p in judged.problems if p.decided))
+    if accepts(example, body) == "rejected":
+        wrong = [problem.message for problem in validate(example, body).problems if problem.decided]
+        more = [f"{len(wrong) - _MOST_PROBLEMS} more"] if len(wrong) > _MOST_PROBLEMS else []
+        yield _found("model.example-request-invalid", path, "; ".join([*wrong[:_MOST_PROBLEMS], *more]))
+
+
+_MOST_PROBLEMS: Final = 8
 
 
 # --- a catalogue -----------------------------------------------------------------------------------------------------
@@ -301,13 +304,9 @@ def near_collisions(slugs: Iterable[str]) -> Iterator[tuple[str, Finding]]:
     """Slugs that a person would take for one another, each with a finding."""
     alike: dict[str, list[str]] = {}
     for slug in sorted(slugs):
-        alike.setdefault(_folded(slug), []).append(slug)
+        alike.setdefault(fold(slug), []).append(slug)
     for group in alike.values():
         for slug in group if len(group) > 1 else ():
             others = ", ".join(told(other) for other in group if other != slug)
             what = f"differs only in spelling from {clean(others, 300)}"
             yield slug, _found("catalogue.slug-near-collision", ("models", slug), what)
-
-
-def _folded(slug: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", slug).strip().casefold())

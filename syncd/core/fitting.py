@@ -11,9 +11,10 @@ Only processes data.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from syncd.core import compat, complaints
 from syncd.core.canon import MISSING, Json, Missing, Path, pointer
@@ -22,6 +23,9 @@ from syncd.core.mend import Otherwise, candidates
 from syncd.core.text import clean
 
 Verdict: TypeAlias = Literal["accepted", "rejected", "undecided"]
+
+# So many problems of a list's elements are told one by one; a list in which more is wrong is not mended.
+_MOST_TOLD: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class Problem:
     moved: Edit | None = None
 
     @property
+    def param(self) -> str:
+        """The parameter in which it lies; empty if it is about the whole body."""
+        return next(iter(_steps(self.place)), "")
+
+    @property
     def edits(self) -> tuple[Edit, ...]:
         """All that mends it."""
         return tuple(edit for edit in (self.edit, self.moved) if edit is not None)
@@ -67,6 +76,10 @@ class Wanted:
         arrays = [spec for spec, _ in sides if compat.kind_of(spec) == "array"]
         items = [found for spec in arrays if (found := compat.items_of(spec)) is not None]
         return cls(sides, cls.of(items) if items else None)
+
+    def admits(self, value: Json) -> bool:
+        """Whether nothing whatever speaks against the value, under any reading: what nearly every value is like."""
+        return all(of.decided and compat.contains(of, value) for _, readings in self.sides for of in readings)
 
     @property
     def domains(self) -> list[Domain]:
@@ -130,17 +143,25 @@ def _flaws(wanted: Wanted, value: Json) -> Iterator[_Flaw]:
 
 def fits(wanted: Wanted, value: Json) -> Verdict:
     """Whether the value suits every spec."""
-    decided = {flaw.decided for flaw in _flaws(wanted, value)}
-    if wanted.items is not None and isinstance(value, list) and True not in decided:
-        verdicts = {fits(wanted.items, element) for element in value}
-        decided |= {verdict == "rejected" for verdict in verdicts if verdict != "accepted"}
-    return verdict_of(decided)
+    return "accepted" if wanted.admits(value) else verdict_of(_decisions(wanted, value))
+
+
+def _decisions(wanted: Wanted, value: Json) -> Iterator[bool]:
+    """Of each flaw of the value or of its elements whether it is decided."""
+    yield from (flaw.decided for flaw in _flaws(wanted, value))
+    if wanted.items is not None and isinstance(value, list):
+        verdicts = (fits(wanted.items, element) for element in value)
+        yield from (verdict == "rejected" for verdict in verdicts if verdict != "accepted")
 
 
 def verdict_of(decided: Iterable[bool]) -> Verdict:
-    """The verdict on what has such problems: one that is decided refuses."""
-    found = set(decided)
-    return "rejected" if True in found else "undecided" if found else "accepted"
+    """The verdict on what has such problems: one that is decided refuses, and no further one is asked for."""
+    is_open = False
+    for one in decided:
+        if one:
+            return "rejected"
+        is_open = True
+    return "undecided" if is_open else "accepted"
 
 
 # --- every problem, with its edit ----------------------------------------------------------------------------------
@@ -150,14 +171,20 @@ def judge(wanted: Wanted, value: Json, path: Path, otherwise: Otherwise) -> list
     """Every problem with the value at that place of the body, and the edit that mends it.
 
     Problems of one value share their edit. An element is mended where it stands, unless its list must be edited anyway.
+    Where there are too many to be told one by one, the last problem says how many more, and nothing is mended.
     """
+    if wanted.admits(value):
+        return []
     name = clean("/".join(path))
     own = [Problem(pointer(path), flaw.rule, flaw.message(name, value), flaw.decided) for flaw in _flaws(wanted, value)]
-    inner = _elements(wanted.items, value, path) if wanted.items is not None and isinstance(value, list) else []
+    inner, more = _elements(wanted.items, value, path)
     elements = [problem for problems in inner for problem in problems]
     if elements:
         # That a list's elements cannot be judged is said of each that cannot.
         own = [problem for problem in own if problem.decided]
+    if more is not None and more.decided:
+        return [replace(problem, edit=None) for problem in (*own, *elements, more)]
+    elements += [] if more is None else [more]
     if not any(p.decided for p in own) and all(p.edit is not None for p in elements if p.decided):
         return [*own, *elements]
     mended = mend(wanted, _without_problems(value, inner, len(path) + 1) if elements else value, otherwise)
@@ -165,9 +192,29 @@ def judge(wanted: Wanted, value: Json, path: Path, otherwise: Otherwise) -> list
     return [replace(problem, edit=edit) if problem.decided else problem for problem in (*own, *elements)]
 
 
-def _elements(items: Wanted, value: Sequence[Json], path: Path) -> list[list[Problem]]:
-    """The problems of each element."""
-    return [judge(items, element, (*path, str(n)), "nothing") for n, element in enumerate(value)]
+def _elements(items: Wanted | None, value: Json, path: Path) -> tuple[list[list[Problem]], Problem | None]:
+    """The problems of each element, until they are too many to be told; then what is to be said of the others."""
+    found: list[list[Problem]] = []
+    if items is None or not isinstance(value, list):
+        return found, None
+    told = 0
+    for n, element in enumerate(value):
+        if told >= _MOST_TOLD:
+            break
+        found.append(judge(items, element, (*path, str(n)), "nothing"))
+        told += len(found[-1])
+    others = value[len(found) :]
+    return found + [[]] * len(others), _more(items, others, path)
+
+
+def _more(items: Wanted, others: Sequence[Json], path: Path) -> Problem | None:
+    verdicts = Counter(fits(items, element) for element in others)
+    name = clean("/".join(path))
+    if refused := verdicts["rejected"]:
+        return Problem(pointer(path), "items", complaints.more_elements(name, refused))
+    if unclear := verdicts["undecided"]:
+        return Problem(pointer(path), "undecided", complaints.more_unclear(name, unclear), decided=False)
+    return None
 
 
 def _without_problems(value: Sequence[Json], inner: Sequence[Sequence[Problem]], depth: int) -> list[Json]:

@@ -14,7 +14,7 @@ Only processes data: it sees values and returns `News`; `store` writes them in t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final, Literal, TypeAlias
@@ -111,12 +111,16 @@ class NewChange:
 
 @dataclass(frozen=True, slots=True)
 class HoldStep:
-    """What becomes of a held removal: still held (with one poll more), confirmed, or retracted."""
+    """What becomes of a held removal: still held (with one poll more), confirmed, or retracted.
+
+    `learned` is the removal with what this poll tells of it, such as what the model is called now; None if nothing new.
+    """
 
     id: int
     state: ChangeState
     polls: int
     announcements: tuple[Announcement, ...] = ()
+    learned: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +195,7 @@ def _good(reading: Good, changes: tuple[Change, ...], context: Context, policy: 
         0,
         reading if isinstance(reading, Listing) else None,
         tuple(_verdicts(reading, changes, context, policy, now)),
-        tuple(_step(held, reading, context, policy, now) for held in context.held),
+        tuple(_steps(reading, changes, context, policy, now)),
         edits=edits,
     )
 
@@ -256,6 +260,25 @@ def _event(change: Change, key: KeyFacts) -> Event:
 
 def _old_band(change: Change) -> Band | None:
     return read_band(None if change.before is MISSING else change.before)
+
+
+def _steps(
+    reading: Good, changes: tuple[Change, ...], context: Context, policy: Judgement, now: datetime
+) -> Iterable[HoldStep]:
+    fresh = {change.slug: change for change in changes if change.kind == "model.removed"} if context.held else {}
+    for held in context.held:
+        step = _step(held, reading, context, policy, now)
+        yield replace(step, learned=_learned(held.change, fresh.get(held.change.slug), reading))
+
+
+def _learned(held: Change, fresh: Change | None, reading: Good) -> Change | None:
+    """The same removal, found again: what is listed by now may explain it, which an empty listing did not."""
+    if fresh is None or (fresh.detail, fresh.affects) == (held.detail, held.affects):
+        return None
+    # A model is new in one listing only: that it is this one under another slug holds while it is listed.
+    heir = held.detail.get("replacement")
+    still_listed = isinstance(reading, Listing) and heir in reading.catalog.models
+    return None if still_listed and "replacement" not in fresh.detail else fresh
 
 
 def _step(held: Held, reading: Good, context: Context, policy: Judgement, now: datetime) -> HoldStep:

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import SequenceMatcher, get_close_matches
 from fractions import Fraction
@@ -26,6 +24,7 @@ from typing import Final, Literal, TypeAlias
 from syncd.core import compat
 from syncd.core.canon import MISSING, Json, Missing, canonical, fits, is_number
 from syncd.core.compat import Constraint, Domain, numbers
+from syncd.core.text import fold
 
 # What to do where nothing is like the value: a parameter that must be sent gets any value, one that need not is left
 # out, an element is left to its list.
@@ -35,6 +34,8 @@ _NUMBER: Final = re.compile(r"\s*-?(0|[1-9]\d{0,99})(\.\d{1,99})?\s*", re.ASCII)
 _BOOLEANS: Final = {"true": True, "false": False}
 # Longer texts are not compared letter by letter: it takes the product of the lengths, and nobody mistypes prose.
 _COMPARED: Final = 100
+# Of a name that long hardly anybody mistypes a letter.
+_COMPARED_NAMES: Final = 64
 _CLOSE: Final = 0.6
 # The likest name may be another's already; a few more are enough.
 _FEW: Final = 5
@@ -69,7 +70,7 @@ def _converted(value: Json) -> Iterator[Json]:
         case str():
             if _NUMBER.fullmatch(value):
                 yield Decimal(value.strip()) if "." in value else int(value)
-            if (flag := _BOOLEANS.get(_folded(value))) is not None:
+            if (flag := _BOOLEANS.get(fold(value))) is not None:
                 yield flag
         case bool():
             yield "true" if value else "false"
@@ -124,7 +125,7 @@ def _neighbours(of: Domain, value: Json) -> Iterator[Json]:
             bound = Constraint(side, value if stated is None else tighter(value, stated.argument))
             others = tuple(c for c in of.constraints if c.attribute != side)
             # Against its own bound, a domain's candidate is its outermost element.
-            for found in numbers.candidates(replace(of, constraints=(*others, bound)), bound):
+            for found in numbers.candidates(of._replace(constraints=(*others, bound)), bound):
                 if is_number(found) and fits(found) and compat.contains(of, found):
                     yield found
 
@@ -145,22 +146,24 @@ def _likest(value: Json, listed: Sequence[Json]) -> Iterator[str]:
     folded: dict[str, list[str]] = {}
     for each in listed:
         if isinstance(each, str) and len(each) <= _COMPARED:
-            folded.setdefault(_folded(each), []).append(each)
-    for alike in get_close_matches(_folded(value), folded, 1, _CLOSE):
+            folded.setdefault(fold(each), []).append(each)
+    for alike in get_close_matches(fold(value), folded, 1, _CLOSE):
         yield from get_close_matches(value, folded[alike], 1, 0)
 
 
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text).strip().casefold()
+def by_folded(names: Iterable[str]) -> dict[str, str]:
+    """The names by what is left of each without what people overlook."""
+    return {fold(name): name for name in names}
 
 
-def likest_names(name: str, among: Iterable[str], at_least: float) -> list[tuple[float, str]]:
-    """The few names that have so much in common with this one, and how much: from 0 to 1."""
-    if len(name) > _COMPARED:
-        return []
-    folded = {_folded(each): each for each in among if len(each) <= _COMPARED}
-    close = get_close_matches(_folded(name), folded, _FEW, at_least)
-    return [(SequenceMatcher(None, each, _folded(name)).ratio(), folded[each]) for each in close]
+def likest_names(name: str, among: Mapping[str, str], at_least: float) -> list[tuple[float, str]]:
+    """The few of `by_folded` names that have so much in common with this one, and how much: from 0 to 1."""
+    own = fold(name)
+    if len(own) > _COMPARED_NAMES:
+        return [(1, among[own])] if own in among else []
+    # What is too long or too short to be alike is passed over before any letter is compared.
+    close = get_close_matches(own, [each for each in among if len(each) <= _COMPARED_NAMES], _FEW, at_least)
+    return [(SequenceMatcher(None, each, own).ratio(), among[each]) for each in close]
 
 
 def _samples(domains: Sequence[Domain]) -> Iterator[Json]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from syncd.core.canon import Json
+from syncd.core.canon import Json, is_number
 from syncd.core.compat import ANNOTATIONS
+from syncd.core.compat.domain import exact
 
 
 def is_ordinary(spec: Json) -> bool:
@@ -36,11 +37,26 @@ def _text(spec: Mapping[str, Json], default: Json) -> bool:
     return default is None or (isinstance(default, str) and len(default) <= most)
 
 
+def _integer(spec: Mapping[str, Json], default: Json) -> bool:
+    # Between bounds that are no whole numbers there may be none.
+    return all(type(edge) is int for edge in _edges(spec, default)) and _number(spec, default)
+
+
 def _number(spec: Mapping[str, Json], default: Json) -> bool:
-    low, high = spec.get("min"), spec.get("max")
-    stated = [edge for edge in (low, default, high) if edge is not None]
-    # Whole numbers in their order: the default lies within, and the bounds do not cross.
-    return all(type(edge) is int for edge in stated) and stated == sorted(stated)
+    stated = _edges(spec, default)
+    # In their order: the default lies within, and the bounds do not cross.
+    return all(map(is_number, stated)) and stated == sorted(stated) and _is_on_grid(spec.get("step"), default)
+
+
+def _edges(spec: Mapping[str, Json], default: Json) -> list[Json]:
+    return [edge for edge in (spec.get("min"), default, spec.get("max")) if edge is not None]
+
+
+def _is_on_grid(step: Json, default: Json) -> bool:
+    """The default is a multiple of the step, so that it is admitted, and something is."""
+    if step is None:
+        return True
+    return default is not None and is_number(step) and step > 0 and exact(default) % exact(step) == 0
 
 
 def _flag(_: Mapping[str, Json], default: Json) -> bool:
@@ -56,14 +72,14 @@ def _choice(spec: Mapping[str, Json], default: Json) -> bool:
 
 _ATTRIBUTES: Final[Mapping[str, frozenset[str]]] = {
     "string": ANNOTATIONS | {"max_length"},
-    "integer": ANNOTATIONS | {"min", "max"},
-    "number": ANNOTATIONS | {"min", "max"},
+    "integer": ANNOTATIONS | {"min", "max", "step"},
+    "number": ANNOTATIONS | {"min", "max", "step"},
     "boolean": ANNOTATIONS,
     "enum": ANNOTATIONS | {"values"},
 }
 _FORMS: Final[Mapping[str, Callable[[Mapping[str, Json], Json], bool]]] = {
     "string": _text,
-    "integer": _number,
+    "integer": _integer,
     "number": _number,
     "boolean": _flag,
     "enum": _choice,

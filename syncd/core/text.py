@@ -94,4 +94,5 @@ def moment(at: datetime) -> str:
 
 def fold(text: str) -> str:
     """The text without what people overlook: case, space around it, and how its accents are composed."""
-    return unicodedata.normalize("NFC", text).strip().casefold()
+    # Folding the case of a composed letter may take it apart.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).strip().casefold())

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from syncd.core import credits
-from syncd.core.canon import MISSING, Json, Missing
+from syncd.core.canon import MISSING, Json, Missing, dumps
 from syncd.core.changes import Change
 from syncd.core.message import Span, bold, code, flat
 from syncd.core.text import clean, number, percent, shown
@@ -26,6 +26,9 @@ _BOUNDS: Final = {
     "max-items": "greatest number of elements",
     "min-items": "least number of elements",
 }
+
+
+_OF_BOUND: Final = {f"param.{name}": what for name, what in _BOUNDS.items()}
 
 
 def _moves(stem: str) -> tuple[str, ...]:
@@ -119,6 +122,7 @@ PHRASES: Final[Mapping[str, str]] = {
     "param.default.added": "**Default** of {param} is now stated: {new}",
     "param.default.null-absent": "{param} still states no default",
     "param.doc.changed": "{param} {attribute} changed",
+    "param.deprecated.normalised": "{param} spells “deprecated” differently",
     "param.deprecated.set": "**Deprecated** {param}",
     "param.deprecated.cleared": "{param} is no longer deprecated",
     "param.attr-misplaced": "{param} {attribute} changed, which means nothing on its type",
@@ -134,7 +138,7 @@ def phrase(change: Change) -> tuple[Span, ...]:
     if change.kind.startswith("credits.band."):
         return _price(change)
     # A kind of a newer version's, after this one was put back.
-    template = PHRASES.get(change.kind, f"**{change.kind}** {{old}} → {{new}}")
+    template = _unreadable(change) or PHRASES.get(change.kind, f"**{change.kind}** {{old}} → {{new}}")
     spans: list[Span] = []
     at = 0
     for piece in _PIECE.finditer(template):
@@ -142,6 +146,17 @@ def phrase(change: Change) -> tuple[Span, ...]:
         spans.append(bold(piece[1]) if piece[1] else _field(piece[2], change))
         at = piece.end()
     return tuple(span for span in (*spans, Span(template[at:])) if span.text)
+
+
+def _unreadable(change: Change) -> str | None:
+    """What is said of a bound that counts as added or removed because the other side means nothing; None of others."""
+    stem, _, move = change.kind.rpartition(".")
+    what = _OF_BOUND.get(stem)
+    if what is None or any(side is MISSING or side is None for side in (change.before, change.after)):
+        return None
+    if move == "removed":
+        return f"{{verb}} {{param}} {what} {{old}} → {{raw_new}}, which cannot be read"
+    return f"{{verb}} {{param}} {what} {{raw_old}}, which cannot be read, → {{new}}" if move == "added" else None
 
 
 def summary(change: Change) -> str:
@@ -159,6 +174,10 @@ def _field(name: str, change: Change) -> Span:
             return _value(change.before)
         case "new":
             return _value(change.after)
+        case "raw_old":
+            return _raw(change.before)
+        case "raw_new":
+            return _raw(change.after)
         case "slug":
             return code(clean(change.slug or "", 120))
         case "param":
@@ -172,18 +191,22 @@ def _value(value: Json | Missing) -> Span:
     return Span("(not stated)") if value is MISSING or value is None else code(shown(value))
 
 
+def _raw(value: Json) -> Span:
+    return code(clean(dumps(value), 80))
+
+
 def _price(change: Change) -> tuple[Span, ...]:
     """Minimum 90 → 120 (+33.3 %), maximum 400 → 520 (+30 %); what did not move is not said."""
     old, new = (credits.read_band(None if side is MISSING else side) for side in (change.before, change.after))
     if old.form != "ok" or new.form != "ok":
-        return (bold("Credits"), Span(" "), Span(band_text(old)), Span(" → "), Span(band_text(new)))
+        return (bold("Credits"), Span(f" {price_text(change.before)} → {price_text(change.after)}"))
     edges = [
         (bold(name), Span(f" {number(a)} → {number(b)}{_percent(a, b)}"))
         for name, a, b in (("Minimum", old.low, new.low), ("Maximum", old.high, new.high))
         if a != b
     ]
     if not edges:
-        return (bold("Credits"), Span(f" {band_text(new)}, spelled differently"))
+        return (bold("Credits"), Span(f" {price_text(change.after)}, spelled differently"))
     return tuple(span for n, edge in enumerate(edges) for span in ((Span(", "),) if n else ()) + edge)
 
 
@@ -192,9 +215,9 @@ def _percent(old: int | Decimal, new: int | Decimal) -> str:
     return "" if moved is None else f" ({percent(moved)})"
 
 
-def band_text(band: credits.Band) -> str:
-    """A price for people: 80 to 211, 80, at least 80, not stated, unreadable."""
-    match band:
+def price_text(stated: Json | Missing) -> str:
+    """A price for people: 80 to 211, 80, at least 80, not stated, unreadable (min -5, max 10)."""
+    match credits.read_band(None if stated is MISSING else stated):
         case credits.Band("ok", low, high):
             return number(low) if low == high else f"{number(low)} to {number(high)}"
         case credits.Band("partial", low, None):
@@ -205,24 +228,62 @@ def band_text(band: credits.Band) -> str:
             return f"{number(low)} to {number(high)} (crossed)"
         case credits.Band("unknown"):
             return "not stated"
-    return "unreadable"
+    return f"unreadable ({_ends(stated)})"
+
+
+def _ends(stated: Json) -> str:
+    """What is stated where a price belongs, as sent."""
+    if not isinstance(stated, Mapping):
+        return clean(dumps(stated), 40)
+    ends = [(name, stated.get(name)) for name in ("min", "max")]
+    return ", ".join(f"{name} {clean(dumps(end), 24)}" for name, end in ends if end is not None)
 
 
 def spec_line(name: str, spec: Json) -> str:
-    """A parameter's whole spec on one line: ``duration: integer 2..10 = 5 (required)``."""
+    """A parameter's whole spec on one line: ``duration: integer 2..10 step 2 = 5 (required)``."""
     if not isinstance(spec, Mapping):
         return clean(f"{name}: {shown(spec)}", 160)
-    values = spec.get("values")
-    kind = shown(spec.get("type", "?"), 40)
-    if isinstance(values, list):
-        kind += "[" + ", ".join(shown(v, 24) for v in values[:12]) + (", …" if len(values) > 12 else "") + "]"  # noqa: PLR2004
-    extent = _extent(spec, "min", "max") or _extent(spec, "min_length", "max_length", " characters")
     default = "" if spec.get("default") is None else f" = {shown(spec['default'], 40)}"
-    return clean(f"{name}: {kind}{extent}{default}{' (required)' if spec.get('required') is True else ''}", 160)
+    return clean(f"{name}: {_admitted(spec)}{default}{' (required)' if spec.get('required') is True else ''}", 160)
+
+
+# Lists within lists are told so deep.
+_DEEPEST: Final = 3
+
+
+def _admitted(spec: Mapping[str, Json], depth: int = 0) -> str:
+    """What may be sent: ``array of (string matching ^a) 1..3 or null``."""
+    parts = (
+        f"{shown(spec.get('type', '?'), 40)}{_values(spec.get('values'))}{_elements(spec.get('items'), depth)}",
+        _extent(spec, "min", "max"),
+        _extent(spec, "min_length", "max_length", " characters"),
+        _extent(spec, "min_items", "max_items"),
+        *(f"{word} {shown(spec[at], 60)}" for at, word in _LIMITS.items() if spec.get(at) is not None),
+        "or null" if spec.get("nullable") is True else "",
+    )
+    return " ".join(part for part in parts if part)
+
+
+_LIMITS: Final = {"step": "step", "pattern": "matching", "format": "format"}
+
+
+def _values(values: Json) -> str:
+    if not isinstance(values, list):
+        return ""
+    return "[" + ", ".join(shown(v, 24) for v in values[:12]) + (", …" if len(values) > 12 else "") + "]"  # noqa: PLR2004
+
+
+def _elements(items: Json, depth: int) -> str:
+    if items is None:
+        return ""
+    if not isinstance(items, Mapping):
+        return f" of {shown(items, 40)}"
+    inner = "…" if depth == _DEEPEST else _admitted(items, depth + 1)
+    return f" of ({inner})" if " " in inner else f" of {inner}"
 
 
 def _extent(spec: Mapping[str, Json], low: str, high: str, unit: str = "") -> str:
     ends = [spec.get(low), spec.get(high)]
     if ends == [None, None]:
         return ""
-    return " " + "..".join("" if end is None else shown(end, 20) for end in ends) + unit
+    return "..".join("" if end is None else shown(end, 20) for end in ends) + unit

@@ -15,7 +15,7 @@ from syncd.core.canon import Json
 from syncd.core.changes.groups import category_of
 from syncd.core.changes.values import Change, Policy
 from syncd.core.ops import Set
-from syncd.core.requests import validate
+from syncd.core.requests import accepts
 
 # A slug that is listed so often is told as it is: comparing each content with each would take seconds.
 MOST_PAIRS: Final = 25
@@ -63,4 +63,5 @@ def _witness(between: Sequence[Sequence[list[Change]]], old: Json, policy: Polic
 
 
 def _is_accepted(proof: Mapping[str, Json], old: Json, policy: Policy) -> bool:
-    return validate(proof, old, unknown_params=policy.unknown_params).verdict == "accepted"
+    unknown, with_default = policy.unknown_params, policy.required_with_default
+    return accepts(proof, old, unknown_params=unknown, required_with_default=with_default) == "accepted"

@@ -8,6 +8,7 @@ from typing import Final
 from syncd.core.canon import Json, dumps
 from syncd.core.compat import is_required
 from syncd.core.message import Block, Code, Paragraph, Span, code
+from syncd.core.requests import accepts
 from syncd.core.text import clean, number, shown
 
 # So many parameters are named, and so many members of an example shown.
@@ -15,16 +16,26 @@ _MOST_MEMBERS: Final = 12
 
 
 def start_with(slug: str, body: Mapping[str, Json]) -> Iterable[Block]:
-    """What a first request to the model needs, and an example of one."""
+    """What a first request to the model needs, and an example of one, unless that would fail."""
     stated = body.get("example_request")
     example: Mapping[str, Json] = stated if isinstance(stated, dict) else {}
+    wrong = _wrong(example, body)
     if needed := _needed(body):
-        end = ". An example request:" if example else "."
+        end = "." if not example else f". Its example request {wrong}." if wrong else ". An example request:"
         yield Paragraph((code(slug), Span(" needs "), *_listed(needed), Span(end)))
     elif example:
-        yield Paragraph((code(slug), Span(" can be called like this:")))
-    if example:
+        how = f": its example request {wrong}." if wrong else " can be called like this:"
+        yield Paragraph((code(slug), Span(how)))
+    if example and not wrong:
         yield Code(_pretty(example))
+
+
+def _wrong(example: Mapping[str, Json], body: Mapping[str, Json]) -> str:
+    """Why nobody should send it; empty where nothing speaks against it."""
+    slug = body.get("slug")
+    if example.get("model", slug) != slug:
+        return "is one for another model"
+    return "is refused by its own parameters" if example and accepts(example, body) == "rejected" else ""
 
 
 def _needed(body: Mapping[str, Json]) -> Sequence[str]:

@@ -18,18 +18,33 @@ from syncd.core.text import clean
 
 
 @dataclass(frozen=True, slots=True)
+class Touch:
+    """A saved request of a key that the change touches there: `effect`, `why`, and of some `pin` or `edit`.
+
+    `decided` is false where it could not be known of that key whether requests break.
+    """
+
+    key: str
+    request: str
+    how: Mapping[str, Json]
+    decided: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One thing to say: a change, and every key it happened to.
 
-    Of a model that is gone, `still` names the keys that list it yet; None where that is not known of all, or where
-    there is nobody to compare with. `requests` are the saved ones that it touches, of every key, each with how.
+    What a change does to requests may differ by key: `change` is the worst of them, `details` are those of all. Of a
+    model that is gone, `still` names the keys that list it yet; None where that is not known of all, or where there is
+    nobody to compare with. `requests` are the saved ones that it touches, of every key.
     """
 
     change: Change
     keys: tuple[str, ...]
     at: datetime
     still: tuple[str, ...] | None = None
-    requests: tuple[tuple[str, Mapping[str, Json]], ...] = ()
+    requests: tuple[Touch, ...] = ()
+    details: tuple[Mapping[str, Json], ...] = ()
 
 
 # How an item is said in a line.
@@ -57,14 +72,21 @@ def _standing(due: Iterable[ChangeDue]) -> list[ChangeDue]:
 
 def _item(same: list[ChangeDue]) -> Item:
     keys = tuple(dict.fromkeys(one.key for one in same))
-    requests = tuple(pair for one in same for pair in _requests(one.change))
-    return Item(same[0].change, keys, min(one.at for one in same), _still(same, keys), requests)
+    requests = tuple(touch for one in same for touch in _requests(one))
+    details = tuple(one.change.detail for one in same)
+    worst = min((one.change for one in same), key=_worst_first)
+    return Item(worst, keys, min(one.at for one in same), _still(same, keys), requests, details)
 
 
-def _requests(change: Change) -> Iterable[tuple[str, Mapping[str, Json]]]:
+def _worst_first(change: Change) -> tuple[int, bool, bool]:
+    """A saved request of one key may prove what is undecided for the others: that is then the one to tell."""
+    return (rank(change.severity), not change.decided, change.witness is None)
+
+
+def _requests(one: ChangeDue) -> Iterable[Touch]:
     """The same change may touch other requests for another key."""
-    how = change.detail.get("requests") or {}
-    return ((name, how.get(name, {})) for name in change.affects)
+    how = one.change.detail.get("requests") or {}
+    return (Touch(one.key, name, how.get(name, {}), one.change.decided) for name in one.change.affects)
 
 
 def _still(same: list[ChangeDue], keys: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeVar
 
 from syncd.core import credits, wording
 from syncd.core.canon import Json
@@ -13,6 +13,8 @@ from syncd.core.compose.saved import touched
 from syncd.core.compose.section import MOST_LINES, Section
 from syncd.core.message import Block, Paragraph, Span, Table, code, names
 from syncd.core.text import clean, count, moment, shown
+
+T = TypeVar("T")
 
 # Few enough to show how to start with each.
 _MOST_EXAMPLES: Final = 3
@@ -28,10 +30,10 @@ def unlocked(items: list[Item]) -> Iterable[Section]:
 
 def _renamed(items: list[Item]) -> Iterable[Block]:
     """Which of them are known by another name already."""
-    old = [(item, item.change.detail.get("replaces")) for item in items]
-    for item, slug in [one for one in old if isinstance(one[1], str)][:_MOST_EXAMPLES]:
+    old = [(item, slug) for item in items if (slug := _agreed(item, lambda detail: _text(detail.get("replaces"))))]
+    for item, slug in old[:_MOST_EXAMPLES]:
         same = "it is the same model under another name, so only the name has to change."
-        yield Paragraph((code(slug_of(item.change)), Span(" replaces "), code(clean(str(slug), 80)), Span(f": {same}")))
+        yield Paragraph((code(slug_of(item.change)), Span(" replaces "), code(clean(slug, 80)), Span(f": {same}")))
 
 
 def _how_unlocked(items: list[Item]) -> str:
@@ -52,7 +54,7 @@ def _table(items: list[Item]) -> Table:
 
 def _row(item: Item, *, with_keys: bool) -> tuple[str, ...]:
     body = _body(item.change.after)
-    price = wording.band_text(credits.read_band(body.get("credits_band")))
+    price = wording.price_text(body.get("credits_band"))
     row = (slug_of(item.change), _word(body, "category", 20), price, _word(body, "creator", 30))
     return (*row, names(item.keys)) if with_keys else row
 
@@ -64,30 +66,44 @@ def removed(items: list[Item]) -> Iterable[Section]:
     def line(item: Item) -> tuple[Span, ...]:
         since = "" if at_once else f" · gone since {moment(item.at)}"
         was = Span(f" · {_what_it_was(_body(item.change.before))}{since}")
-        return (code(slug_of(item.change)), was, *_heir(item.change.detail))
+        return (code(slug_of(item.change)), was, *_instead(item))
 
     title = f"{count(len(items), 'model')} removed for {keys_of(items)}"
     yield section("models_removed", "🗑️", title, items, *touched(items), *lines(items, line), *_cause(items))
 
 
-def _heir(detail: Mapping[str, Json]) -> Iterable[Span]:
+def _instead(item: Item) -> Iterable[Span]:
     """What to call instead, as far as the listing tells."""
+    if heir := _agreed(item, _heir):
+        words, slug = heir
+        yield from (Span(f" · {words} "), code(clean(slug, 80)))
+
+
+def _heir(detail: Mapping[str, Json]) -> tuple[str, str] | None:
     candidates = detail.get("replacement_candidates")
     likely = candidates[0] if isinstance(candidates, list) and candidates else None
-    for words, slug in (
+    heirs = (
         ("now called", detail.get("replacement")),
         ("newer version", detail.get("successor")),
         ("likely replacement", likely),
-    ):
-        if isinstance(slug, str):
-            yield from (Span(f" · {words} "), code(clean(slug, 80)))
-            return
+    )
+    return next(((words, slug) for words, slug in heirs if isinstance(slug, str)), None)
+
+
+def _agreed(item: Item, read: Callable[[Mapping[str, Json]], T]) -> T | None:
+    """What the listings of all its keys say alike: another key may list something else, and must not be sent there."""
+    first, *others = map(read, item.details)
+    return first if all(other == first for other in others) else None
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _what_it_was(body: Mapping[str, Json]) -> str:
-    price = credits.read_band(body.get("credits_band"))
-    text = wording.band_text(price)
-    return f"{_word(body, 'category', 20)} · {f'{text} credits' if price.form == 'ok' else f'price {text}'}"
+    text = wording.price_text(body.get("credits_band"))
+    is_known = credits.read_band(body.get("credits_band")).form == "ok"
+    return f"{_word(body, 'category', 20)} · {f'{text} credits' if is_known else f'price {text}'}"
 
 
 def _cause(items: list[Item]) -> Iterable[Block]:

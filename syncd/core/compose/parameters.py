@@ -76,9 +76,13 @@ def _spec_of(change: Change) -> Iterable[str]:
         if whole
         else (change.detail.get("spec_before", MISSING), change.detail.get("spec_after", MISSING))
     )
-    for sign, called, spec in (("-", name, before), ("+", new_name, after)):
-        if spec is not MISSING:
-            yield f"{sign} {wording.spec_line(shown(called, 80), spec)}"
+    old, new = (
+        None if spec is MISSING else wording.spec_line(shown(called, 80), spec)
+        for called, spec in ((name, before), (new_name, after))
+    )
+    # What differs only where a line has no room says nothing.
+    if old != new:
+        yield from (f"{sign} {line}" for sign, line in (("-", old), ("+", new)) if line is not None)
 
 
 def _witness(items: list[Item]) -> Iterable[Block]:

@@ -8,19 +8,20 @@ The requests are those of keys that the destination may read of, for so are the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from syncd.core.canon import Json, dumps, pointer
-from syncd.core.compose.items import Item
-from syncd.core.message import Block, Paragraph, Span, bold, code
+from syncd.core.compose.items import Item, Touch
+from syncd.core.message import Block, Paragraph, Span, bold, code, names
 from syncd.core.text import clean, number
 
-# How a request is touched: `effect`, `why`, and of some `pin` or `edit` (`core.affected`).
-Touch: TypeAlias = Mapping[str, Json]
+# Refused by a change of which it could not be known whether it breaks requests.
+_REFUSED: Final = "refused"
 
 # The worst first: what stands before the requests that are touched so.
 _SAID: Final[Mapping[str, str]] = {
     "rejected": "Breaks",
+    _REFUSED: "Refuses now (nobody could tell before)",
     "different": "Another result, without an error, of",
     "accepted": "Now accepted:",
 }
@@ -39,20 +40,24 @@ def touched(items: Iterable[Item], *, told: int = _MOST_TOLD) -> list[Block]:
 
 
 def _by_effect(items: Iterable[Item]) -> Mapping[str, Mapping[str, Sequence[Touch]]]:
-    """Each request under its worst effect alone, with everything that does this to it."""
+    """Each request under its worst effect alone, with everything that does this to it, and what is to be pinned."""
     found: dict[str, list[Touch]] = {}
-    for name, touch in (pair for item in items for pair in item.requests):
-        found.setdefault(name, []).append(touch)
+    for touch in (touch for item in items for touch in item.requests):
+        found.setdefault(touch.request, []).append(touch)
     every: dict[str, dict[str, Sequence[Touch]]] = {}
     for name in sorted(found):
         worst = min((_effect(touch) for touch in found[name]), key=_WORST_FIRST.index)
-        every.setdefault(worst, {})[name] = [touch for touch in found[name] if _effect(touch) == worst]
+        every.setdefault(worst, {})[name] = [
+            touch for touch in found[name] if _effect(touch) == worst or "pin" in touch.how
+        ]
     return every
 
 
 def _effect(touch: Touch) -> str:
+    effect = str(touch.how.get("effect"))
+    if effect == "rejected" and not touch.decided:
+        return _REFUSED
     # What a newer version calls otherwise is at least worth a look.
-    effect = str(touch.get("effect"))
     return effect if effect in _SAID else "different"
 
 
@@ -80,22 +85,37 @@ def _name(name: str) -> Span:
 
 
 def _more_of(name: str, touches: Sequence[Touch]) -> tuple[Span, ...]:
-    """Why, and what to send instead."""
+    """Why, and what to send instead: once for all keys of which it is the same, or for each."""
+    of_key: dict[str, list[Mapping[str, Json]]] = {}
+    for touch in touches:
+        of_key.setdefault(touch.key, []).append(touch.how)
+    told: dict[tuple[Span, ...], list[str]] = {}
+    for key, hows in of_key.items():
+        told.setdefault((*_why(hows), *_pins(hows), *_edits(hows)), []).append(key)
+    if len(told) == 1:
+        return (_name(name), *next(iter(told)), Span("."))
+    few = list(told.items())[:_MOST_TOLD]
+    each = [span for spans, keys in few for span in (Span(f" For {names(keys)}"), *spans, Span("."))]
+    return (_name(name), Span("."), *each, *([Span(" …")] if len(told) > len(few) else []))
+
+
+def _why(touches: Sequence[Mapping[str, Json]]) -> Iterator[Span]:
     reasons = dict.fromkeys(str(touch["why"]) for touch in touches if touch.get("why"))
-    why = clean("; ".join(reasons), _MOST_WORDS)
-    return (_name(name), Span(f": {why}" if why else ""), *_pins(touches), *_edits(touches), Span("."))
+    if why := clean("; ".join(reasons), _MOST_WORDS):
+        yield Span(f": {why}")
 
 
-def _pins(touches: Sequence[Touch]) -> Iterator[Span]:
+def _pins(touches: Sequence[Mapping[str, Json]]) -> Iterator[Span]:
     if pins := _all(touches, "pin"):
         yield from (Span(". Pin "), code(_members({pointer((name,)): pins[name] for name in pins})))
         yield Span(" to keep what you got")
 
 
-def _edits(touches: Sequence[Touch]) -> Iterator[Span]:
+def _edits(touches: Sequence[Mapping[str, Json]]) -> Iterator[Span]:
     """What mends it, if anything mends all of it; null in an edit stands for "leave it out"."""
-    edits = _all(touches, "edit")
-    if not edits or not all(touch.get("edit") for touch in touches):
+    refused = [touch for touch in touches if "pin" not in touch]
+    edits = _all(refused, "edit")
+    if not edits or not all(touch.get("edit") for touch in refused):
         return
     sent = {place: value for place, value in edits.items() if value is not None}
     left_out = [place for place, value in edits.items() if value is None]
@@ -103,7 +123,7 @@ def _edits(touches: Sequence[Touch]) -> Iterator[Span]:
     yield from (Span(" and leave out " if sent else ". Leave out "), code(_places(left_out))) if left_out else ()
 
 
-def _all(touches: Sequence[Touch], which: str) -> dict[str, Json]:
+def _all(touches: Sequence[Mapping[str, Json]], which: str) -> dict[str, Json]:
     return {name: value for touch in touches for name, value in (touch.get(which) or {}).items()}
 
 
