@@ -23,6 +23,7 @@ from syncd.core.compose import ChangeDue, ConditionDue, Due, Edge, compose, cond
 from syncd.core.message import Bullets, Code, Message, Paragraph, Quote, Span, Table, as_text, bold, decode, encode
 from syncd.core.rules import CONDITIONS, RULES
 from syncd.core.text import count
+from syncd.core.wording import spec_line
 from syncd.demo.vendor import made_up_models, real_models, sample_models
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -125,6 +126,25 @@ def test_three_models_unlocked_let_people_start_with_each():
    🟢 additive · key prod · detected 2026-03-02 09:00:00 UTC · dlv_1
 """,
     )
+
+
+@pytest.mark.parametrize(
+    ("params", "example", "expected"),
+    [
+        ({}, {"model": "other"}, "loupe: its example request is one for another model."),
+        ({}, {"model": "loupe", "n": 1}, "loupe: its example request is refused by its own parameters."),
+        (
+            {"n": {"type": "integer", "max": 3, "required": True}},
+            {"model": "loupe", "n": 4},
+            "loupe needs n. Its example request is refused by its own parameters.",
+        ),
+        (None, {"n": 4}, "loupe can be called like this:"),
+    ],
+)
+def test_an_example_that_would_fail_is_not_shown(params: Any, example: dict[str, Any], expected: str):
+    lines = text(changed([], [{"slug": "loupe", "params": params, "example_request": example}])).splitlines()
+    assert f"   {expected}" in lines
+    assert any('"n": 4' in line for line in lines) == expected.endswith(":")
 
 
 def test_twelve_models_unlocked_are_one_table():
@@ -268,11 +288,96 @@ def test_a_model_under_another_name_names_the_other_on_both_sides():
     assert "wan-2.7-text-to-video-hd replaces wan-2.7-text-to-video: it is the same model under another name" in said
 
 
+def test_what_to_call_instead_is_said_where_every_key_is_told_the_same():
+    renamed = {**WAN, "slug": "wan-2.7-text-to-video-hd"}
+    other = {**WAN, "slug": "wan-2.7-text-to-video-4k"}
+    knows, knows_too = changed([WAN], [renamed]), changed([WAN], [renamed], key="staging")
+    knows_nothing, knows_another = changed([WAN], [GROK], key="spare"), changed([WAN], [other], key="spare")
+
+    assert "now called wan-2.7-text-to-video-hd" in text([*knows, *knows_too])
+    for due in ([*knows, *knows_nothing], [*knows_nothing, *knows], [*knows, *knows_another]):
+        assert "now called" not in text(due)
+
+
+def test_what_a_new_model_replaces_is_said_where_every_key_is_told_the_same():
+    renamed = {**WAN, "slug": "wan-2.7-text-to-video-hd"}
+    knows, knows_nothing = changed([WAN], [renamed]), changed([GROK, WAN], [GROK, WAN, renamed], key="spare")
+
+    assert "replaces" in text([*knows, *changed([WAN], [renamed], key="staging")])
+    assert "replaces" not in text([*knows, *knows_nothing])
+    assert "replaces" not in text([*knows_nothing, *knows])
+
+
 def test_what_to_call_instead_of_a_model_that_is_gone():
     newer = {**WAN, "slug": "wan-2.8-text-to-video", "name": "Wan 2.8 Text to Video", "params": {}}
     assert "· newer version wan-2.8-text-to-video" in text(changed([WAN, newer], [newer]))
     alike = {**WAN, "slug": "wan-2.7-text-to-video-fast", "name": "Wan Fast"}
     assert "· likely replacement wan-2.7-text-to-video-fast" in text(changed([WAN, alike], [alike]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "line"),
+    [
+        ({"type": "integer", "min": 1, "max": 10, "step": 2, "default": 3}, "integer 1..10 step 2 = 3"),
+        ({"type": "string", "max_length": 9, "pattern": "^a"}, "string ..9 characters matching ^a"),
+        ({"type": "string", "format": "uri", "nullable": True}, "string format uri or null"),
+        ({"type": "array", "items": {"type": "string"}, "min_items": 1, "max_items": 3}, "array of string 1..3"),
+        (
+            {"type": "array", "items": {"type": "integer", "min": 1}, "max_items": 3, "required": True},
+            "array of (integer 1..) ..3 (required)",
+        ),
+        ({"type": "array", "items": 7}, "array of 7"),
+        ({"type": "enum", "values": ["a", 1, "1"]}, 'enum[a, 1, "1"]'),
+        (7, "7"),
+    ],
+)
+def test_a_spec_in_a_line_holds_every_constraint(spec: Any, line: str):
+    assert spec_line("n", spec) == f"n: {line}"
+
+
+def test_elements_within_elements_come_to_an_end():
+    spec: dict[str, Any] = {"type": "array"}
+    for _ in range(500):
+        spec = {"type": "array", "items": spec}
+    assert len(spec_line("n", spec)) < 161
+
+
+def test_a_step_that_changes_is_seen_in_the_specs():
+    lines = text(changed([wan(n={"type": "integer", "step": 1})], [wan(n={"type": "integer", "step": 2})])).splitlines()
+    assert [line.strip() for line in lines if " n: " in line] == ["- n: integer step 1", "+ n: integer step 2"]
+
+
+def test_specs_that_read_the_same_are_not_shown():
+    lines = text(changed([wan(n={"type": "integer", "tempo": 1})], [wan(n={"type": "integer", "tempo": 2})]))
+    assert " n: " not in lines
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (60, "at most sixty", 'Changed n maximum 60 → "at most sixty", which cannot be read'),
+        ("at most sixty", 60, 'Changed n maximum "at most sixty", which cannot be read, → 60'),
+        (60, None, "Widened n maximum 60 is gone"),
+        (None, 60, "Narrowed n maximum is now 60"),
+    ],
+)
+def test_a_bound_that_cannot_be_read_is_not_called_gone(before: Any, after: Any, expected: str):
+    old, new = ({"type": "integer", "max": side} for side in (before, after))
+    assert f"   • {expected}" in text(changed([wan(n=old)], [wan(n=new)])).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("band", "expected"),
+    [
+        ({"min": "x", "max": 10}, 'unreadable (min "x", max 10)'),
+        ({"min": -5}, "unreadable (min -5)"),
+        ([1, 2], "unreadable ([1,2])"),
+        ({"min": 9, "max": 5}, "9 to 5 (crossed)"),
+    ],
+)
+def test_a_price_that_cannot_be_read_is_shown_as_it_was_sent(band: Any, expected: str):
+    assert f"Credits 400 to 1440 → {expected}" in text(changed([WAN], [{**WAN, "credits_band": band}]))
+    assert expected in text(changed([], [{**WAN, "credits_band": band}]))
 
 
 def test_a_parameter_that_is_safe():

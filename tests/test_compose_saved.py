@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -181,6 +183,66 @@ def test_a_change_of_several_keys_names_the_requests_of_each():
     assert len(said(due, "hero:")) == 1
 
 
+def test_requests_of_several_keys_that_are_mended_in_different_ways_are_told_by_key():
+    after = [wan(duration=SHORTER)]
+    due = [
+        *changed([WAN], after, saved("hero", duration=10)),
+        *changed([WAN], after, saved("hero", duration=10), key="staging"),
+        *changed([WAN], after, saved("hero", duration=1), key="spare"),
+        *changed([WAN], after, saved("hero", duration=9), key="other"),
+    ]
+
+    assert said(due, "Breaks") == [
+        (
+            "Breaks your saved request hero."
+            ' For prod, staging: duration is 10, the most is 8. Send "duration": 8.'
+            ' For other: duration is 9, the most is 8. Send "duration": 8.'
+        )
+    ]
+
+
+def undecided(key: str, *, proved: bool) -> ChangeDue:
+    """A change that cannot be decided, but where a saved request of the key proves that it breaks requests."""
+    change = Change("param.max.added", ("models", SLUG, "params", "n", "max"), "risky", MISSING, 5, SLUG, decided=False)
+    if proved:
+        touch = {"effect": "rejected", "why": "n is 6, the most is 5"}
+        proof: dict[str, Any] = {"detail": {"requests": {"hero": touch}}, "affects": ("hero",), "witness": {"n": 6}}
+        change = replace(change, severity="breaking", decided=True, **proof)
+    return ChangeDue(1, key, NOW, change)
+
+
+@pytest.mark.parametrize("order", [("prod", "staging"), ("staging", "prod")])
+def test_what_one_key_proves_is_told_of_all(order: tuple[str, str]):
+    due = [undecided(key, proved=key == "prod") for key in order]
+
+    assert text(due).splitlines()[0] == "🔴 Breaking change: wan-2.7-text-to-video"
+    assert said(due, "Worked before") == ['Worked before, fails now: {"n":6}']
+    assert "cannot be decided" not in text(due)
+
+
+@pytest.mark.parametrize("order", [("prod", "staging"), ("staging", "prod")])
+def test_what_one_key_proves_stands_in_a_digest(order: tuple[str, str]):
+    crowd = changed([], made_up_models(40))
+    more = changed([GROK], [{**GROK, "category": "video"}])
+    message = compose([*crowd, *more, *(undecided(key, proved=key == "prod") for key in order)], "dlv_1")
+
+    assert message.severity == "breaking"
+    assert message.replies
+    assert "1 can break requests." in as_text(message)
+
+
+def test_a_request_refused_by_what_could_not_be_decided_is_not_said_to_break():
+    due = changed([{**WAN, "params": None}], [WAN], saved("hero", duration=99))
+
+    assert [one.change.severity for one in due if isinstance(one, ChangeDue)] == ["risky"]
+    assert said(due, "Refuses") == [
+        (
+            "Refuses now (nobody could tell before) your saved request hero: duration is 99, the most is 10."
+            ' Send "duration": 10.'
+        )
+    ]
+
+
 def test_a_digest_names_the_requests_in_the_message_itself():
     crowd = made_up_models(60)
     requests = [saved(f"job {n}", model=crowd[n]["slug"]) for n in range(3)]
@@ -189,6 +251,22 @@ def test_a_digest_names_the_requests_in_the_message_itself():
 
     assert message.replies
     assert "Breaks your saved requests job 0, job 1, job 2." in as_text(message)
+
+
+def test_long_sentences_of_many_keys_are_bounded():
+    def touch(key: str) -> dict[str, Any]:
+        edit = {f"/{n}{'<' * 200}": "&" * 200 for n in range(9)}
+        return {"effect": "rejected", "why": key + "&" * 999, "edit": edit}
+
+    at = ("models", SLUG, "params", "n")
+    gone = Change("param.removed", at, "breaking", {}, MISSING, SLUG, affects=("hero",))
+    touches = [{"requests": {"hero": touch(str(n))}} for n in range(5)]
+    due = [ChangeDue(n, f"key {n}", NOW, replace(gone, detail=detail)) for n, detail in enumerate(touches)]
+
+    message = compose(due, "dlv_1")
+
+    assert said(due, "Breaks")[0].endswith(" …")
+    check(render.payload(message, "dlv_1"))
 
 
 def test_hostile_names_do_nothing():
@@ -221,11 +299,11 @@ def test_nothing_is_too_odd_to_be_told(every: list[dict[str, Any]]):
     due = [
         ChangeDue(
             n,
-            "prod",
+            f"key {n}",
             NOW,
             Change(
                 "param.removed",
-                ("models", "m", "params", f"p{n}"),
+                ("models", "m", "params", f"p{n % 2}"),
                 "breaking",
                 {},
                 MISSING,
@@ -241,3 +319,11 @@ def test_nothing_is_too_odd_to_be_told(every: list[dict[str, Any]]):
 
     assert decode(encode(message)) == message
     check(render.payload(message, "dlv_1"))
+
+
+def test_a_request_that_is_refused_is_also_told_what_to_pin_once_it_is_mended():
+    resolution = {"type": "enum", "values": ["720p", "1080p"], "default": "720p"}
+    due = changed([WAN], [wan(duration=SHORTER, resolution=resolution)], saved("nightly", duration=10))
+    (line,) = said(due, "Breaks your saved request nightly")
+    assert 'Pin "resolution": "1080p" to keep what you got' in line
+    assert 'Send "duration": 8' in line

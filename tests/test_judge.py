@@ -237,6 +237,29 @@ def test_a_held_removal_is_not_held_again():
     assert kinds(after(catalog(A), listing(B), held=[removal()])) == [("model.added", "announced")]
 
 
+NAMED = {**A, "creator": "Nobody", "name": "A", "params": {}}
+MOVED = {**NAMED, "slug": "a-hd"}
+
+
+def learned(news: News) -> list[Any]:
+    return [None if step.learned is None else step.learned.detail.get("replacement") for step in news.holds]
+
+
+def test_a_held_removal_learns_what_a_listing_tells_of_it():
+    assert learned(after(catalog(NAMED), listing(MOVED), held=[removal(NAMED)])) == ["a-hd"]
+    assert learned(after(catalog(NAMED), listing(), held=[removal(NAMED)])) == [None]
+
+
+def test_what_a_held_removal_has_learned_holds_while_the_other_model_is_listed():
+    (step,) = after(catalog(NAMED), listing(MOVED), held=[removal(NAMED)]).holds
+    assert step.learned is not None
+    known = Held(1, step.learned, 2, NOW)
+    assert [step.learned for step in after(catalog(NAMED, MOVED), listing(MOVED), held=[known]).holds] == [None]
+    (gone,) = after(catalog(NAMED, MOVED), listing(B), held=[known]).holds
+    assert gone.learned is not None
+    assert "replacement" not in gone.learned.detail
+
+
 @pytest.mark.parametrize(
     ("polls", "minutes", "state"),
     [(1, 29, "held"), (1, 30, "announced"), (1, 300, "announced"), (7, 29, "held"), (7, 30, "announced")],

@@ -134,6 +134,22 @@ def test_a_removal_that_is_held_is_told_later_with_the_requests_that_it_breaks(w
     assert "Breaks your saved requests nightly hero, other." in message
 
 
+def test_a_removal_that_is_held_learns_what_the_model_is_called_now(watch: Watch, clock: Clock):
+    named = {"creator": "Nobody", "name": "Wan"}
+    watch.answer("prod", listing({**wan(), **named}))
+    watch.answer("prod", listing())
+    clock.advance(minutes=5)
+    watch.answer("prod", listing({**wan(), **named, "slug": "wan-hd"}))
+    clock.advance(minutes=40)
+    watch.answer("prod", listing({**wan(), **named, "slug": "wan-hd"}, model("grok")))
+
+    said = told(watch)
+    ((affects, detail),) = ((a, d) for _, kind, a, d in watch.rows(TOUCHES) if kind == "model.removed")
+    assert (affects, detail["replacement"]) == (["nightly hero"], "wan-hd")
+    assert "now called wan-hd" in said
+    assert 'wan is no longer listed. Send "model": "wan-hd".' in said
+
+
 def test_while_a_removal_is_held_the_other_changes_still_find_their_requests(watch: Watch, clock: Clock):
     watch.answer("prod", listing(wan(), model("grok")))
     watch.answer("prod", listing())
@@ -228,7 +244,7 @@ def test_check_warns_of_a_request_whose_model_a_key_never_had(home: Home):
     warning = "warning        request misspelled: its model was never listed for prod, so no change can touch it"
     assert [result.code for result in (before, of_another_key, after)] == [0, 0, 0]
     assert ["warning" in result.out for result in (before, of_another_key, after)] == [False, False, True]
-    assert warning in after.out.splitlines()
+    assert warning in after.out
     assert "request        nightly hero -> wan-2.7-text-to-video" in after.out.splitlines()
 
 

@@ -46,6 +46,7 @@ def held(connection: Connection, key: int) -> tuple[Held, ...]:
 
 def step(connection: Connection, steps: Sequence[HoldStep], observed: datetime) -> list[Told]:
     """Take held removals a step further, and say who is to be told of those that are confirmed."""
+    _explain(connection, steps)
     alike: dict[tuple[ChangeState, int], list[int]] = {}
     for one in steps:
         alike.setdefault((one.state, one.polls), []).append(one.id)
@@ -55,6 +56,14 @@ def step(connection: Connection, steps: Sequence[HoldStep], observed: datetime) 
             waiting = update(changes).where(changes.c.id.in_(part), changes.c.state == "held")
             connection.execute(waiting.values(**values))
     return [Told(told, observed, change=one.id) for one in steps for told in one.announcements]
+
+
+def _explain(connection: Connection, steps: Sequence[HoldStep]) -> None:
+    """Write what the poll tells of held removals."""
+    learned = [{"held": one.id, **_told(one.learned)} for one in steps if one.learned is not None]
+    if learned:
+        waiting = update(changes).where(changes.c.id == bindparam("held"), changes.c.state == "held")
+        connection.execute(waiting, learned)
 
 
 # --- change <-> row ------------------------------------------------------------------------------------------------
@@ -72,13 +81,20 @@ def _row(new: NewChange) -> dict[str, Any]:
         "new": _text(change.after),
         "decided": change.decided,
         "witness": None if change.witness is None else dumps(change.witness),
-        "affects": dumps(change.affects),
-        "summary": summary(change),
-        "detail": dumps(dict(change.detail)),
+        **_told(change),
         "fingerprint": change.fingerprint,
         "state": new.state,
         "held_polls": 1 if new.state == "held" else 0,
         "settled_at": None,
+    }
+
+
+def _told(change: Change) -> dict[str, str]:
+    """What explains the change, and may be learned after it was found."""
+    return {
+        "affects": dumps(change.affects),
+        "summary": summary(change),
+        "detail": dumps(dict(change.detail)),
     }
 
 
