@@ -29,9 +29,12 @@ def outside(of: Domain, against: Constraint) -> str | Missing | None:
         return None
     if length > LONGEST:
         return MISSING if _refuses_length(against, length) else None
-    refused = [text for text in _of_length(length, against) if not admits(against, text)]
+    refused = (text for text in _of_length(length, against) if not admits(against, text))
+    first = next(refused, None)
     pattern = of.get("pattern")
-    return next((text for text in refused if pattern is None or admits(pattern, text)), refused[0] if refused else None)
+    if first is None or pattern is None or admits(pattern, first):
+        return first
+    return next((text for text in refused if admits(pattern, text)), first)
 
 
 def several(of: Domain, against: Constraint) -> Iterator[str | Missing]:
