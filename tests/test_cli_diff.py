@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from syncd.cli.diff import _changes as compared
 from syncd.cli.diff_report import write_rows, write_text
 from syncd.cli.diff_sources import Side, Sides
-from syncd.cli.output import Format
+from syncd.cli.output import Format, brief, encoded, escaped, write
 from syncd.core.canon import canonical
 from syncd.core.catalog import document
 from syncd.core.changes import Policy
@@ -166,9 +167,59 @@ def test_a_vendor_s_text_acts_on_no_terminal(files: Files) -> None:
 
 
 def test_json_is_the_vendor_s_text_all_the_same(files: Files) -> None:
-    name = "\x9b31m\u202ered\x1b"
+    name = "\x9b31m\u202ered\x1b\U000e0041"
     (row,) = files.diff(listing(A), listing(model("a", name=name))).rows
     assert row["new"] == name
+
+
+def test_a_proof_is_shown_with_what_is_not_seen() -> None:
+    assert brief({"resolution": "4K\u202e"}, 100) == '{"resolution":"4K\\u202e"}'
+    # The sign of the kelvin, which looks like a letter and is none, stays what it is.
+    assert brief("4\u212a", 100) == '"4\u212a"'
+    assert brief("a" * 100, 10) == '"aaaaaaaa…'
+
+
+@given(st.text())
+def test_what_json_escapes_is_the_same_and_acts_on_nothing(text: str) -> None:
+    assert json.loads(escaped(json.dumps(text, ensure_ascii=False))) == text
+    assert re.findall("[\0-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\ud800-\udfff]", encoded(text)) == []
+
+
+class Screen(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_csv_is_harmless_on_a_terminal_and_exact_elsewhere() -> None:
+    hostile = "\x1b[31m\x07a\u202eb\r\nc\td"
+    with redirect_stdout(Screen()) as screen:
+        write(["a", "b"], [{"a": hostile, "b": True}], Format.csv)
+    with redirect_stdout(StringIO()) as piped:
+        write(["a", "b"], [{"a": hostile, "b": True}], Format.csv)
+    assert screen.getvalue() == 'a,b\n"\ufffd[31m\ufffda\ufffdb\ufffd\nc\td",true\n'
+    assert piped.getvalue() == f'a,b\n"{hostile}",true\n'
+
+
+def test_a_table_that_is_piped_never_folds() -> None:
+    row = {name: f"{name}-{'x' * 200}" for name in "ab"}
+    with redirect_stdout(StringIO()) as piped:
+        write(list(row), [row], Format.table)
+    assert piped.getvalue().splitlines()[-1].split() == list(row.values())
+    assert len(piped.getvalue()) < 5_000
+
+
+def test_who_reads_the_first_line_alone_gets_the_answer_all_the_same(files: Files) -> None:
+    files.write("old.json", listing(A))
+    files.write("new.json", listing(with_price(A, 11, 22)))
+    for threshold, code in (("breaking", 0), ("risky", 1)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [*COMMAND, "diff", "old.json", "new.json", "--fail-on", threshold]
+        done = subprocess.run(
+            command, cwd=files.folder, env=environment(files.folder), stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (code, b"")
 
 
 # --- for programs --------------------------------------------------------------------------------------------------
@@ -213,6 +264,7 @@ def test_the_forms_say_the_same(files: Files) -> None:
 
     assert as_json == as_lines
     assert as_csv[0].split(",") == list(as_lines[0])
+    assert "true" in as_csv[1].split(",")
     assert len(as_csv) == 1 + len(as_lines)
 
 
@@ -299,10 +351,12 @@ def test_a_file_that_is_not_there_or_too_large_is_an_error(files: Files) -> None
     files.write("old.json", listing(A))
     with (files.folder / "large.json").open("wb") as large:
         large.truncate(64 * 1024**2 + 1)
+    os.mkfifo(files.folder / "pipe.json")
     for name, why in (
         ("gone.json", "there is no file gone.json"),
         ("large.json", "large.json is larger than 67108864 bytes"),
         (".", ". is a directory"),
+        ("pipe.json", "pipe.json is no regular file"),
     ):
         ended = diff(files.folder, "old.json", name)
         assert (ended.code, ended.out) == (2, "")
@@ -523,6 +577,34 @@ def test_requests_of_a_configuration_that_was_named_count_too(files: Files) -> N
 
     assert files.diff(old, new).rows[0]["affects"] == []
     assert files.diff(old, new, SYNCD_CONFIG="config.toml").rows[0]["affects"] == ["nightly"]
+
+
+def test_what_several_changes_ask_of_a_request_is_told_once(files: Files) -> None:
+    files.write("hero.json", {"model": "a", "n": 9, "m": 9})
+    old, new = (listing(model("a", params={key: {"type": "integer", "max": most} for key in "nm"})) for most in (9, 5))
+    text = files.diff(old, new, "--request", "hero.json", "--format", "table").out
+
+    assert text.count("your request hero.json breaks: ") == 2
+    assert re.findall("to mend it, (.*)", text) == ['send {"m":5,"n":5}']
+
+
+def test_a_request_may_come_in_on_standard_input_where_no_side_does(files: Files) -> None:
+    files.write("old.json", of_param(type="integer", max=10))
+    files.write("new.json", of_param(type="integer", max=5))
+    body = b'{"model": "a", "n": 9}'
+    assert diff(files.folder, "old.json", "new.json", "--request", "-", stdin=body).rows[0]["affects"] == [
+        "standard input"
+    ]
+    twice = diff(files.folder, "old.json", "-", "--request", "-", stdin=body)
+    assert (twice.code, twice.out) == (2, "")
+    assert twice.err.startswith("syncd: standard input is a response already")
+
+
+def test_a_request_that_was_refused_before_too_is_noted(files: Files) -> None:
+    files.write("hero.json", {"model": "a", "n": 20})
+    ended = files.diff(of_param(type="integer", max=10), of_param(type="integer", max=5), "--request", "hero.json")
+    assert ended.rows[0]["affects"] == []
+    assert ended.notes == ["request hero.json is refused by both sides: n is 20, the most is 5"]
 
 
 def test_a_request_that_nothing_can_touch_is_said_to_be_so(files: Files) -> None:

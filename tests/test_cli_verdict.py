@@ -345,7 +345,9 @@ def test_a_terminal_gets_lines_without_being_asked(desk: Home):
 
 def test_hostile_text_does_nothing_to_a_terminal(desk: Home):
     body = {"model": "a\x1b[31m\u202eb\n", "prompt": "x"}
-    result = desk.run("verdict", save(desk, body), "--format", "table")
+    hidden = save(desk, {**GOOD, "prompt": "4K\u202e", "duration": 9}, "hidden.json")
+    result = desk.run("verdict", save(desk, body), hidden, "--key", "prod", "--format", "table")
 
+    assert f'mended: {{"model":"{WAN}","prompt":"4K\\u202e","duration":8}}' in result.out
     assert (result.code, "\x1b" in result.out, "\u202e" in result.out) == (1, False, False)
     assert result.out.splitlines()[0].endswith(": rejected")

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import traceback
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -23,8 +24,8 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from syncd import config
-from syncd.config import Config, Database, Key, Rules, Schedule, Slack, Vendor
-from syncd.config.problems import LISTS
+from syncd.config import Config, Database, Key, Rules, Schedule, Slack, Vendor, files
+from syncd.config.problems import LISTS, Refused
 from syncd.config.requests import LARGEST_REQUEST
 from syncd.config.tables import DEFAULTS
 from syncd.core import rules
@@ -490,9 +491,32 @@ def test_a_file_of_somebody_else_is_told(folder: Path) -> None:
         config.load(folder / "config.toml", {}, folder)
 
 
-def test_a_file_that_never_ends_is_told(cwd: Path) -> None:
-    with pytest.raises(ConfigError, match="is larger than"):
-        config.load(Path("/dev/zero"), {}, cwd)
+def test_what_may_never_end_is_told_and_not_waited_for(cwd: Path) -> None:
+    os.mkfifo(cwd / "pipe.toml")
+    for endless in ("/dev/zero", "pipe.toml"):
+        with pytest.raises(ConfigError, match="is no regular file"):
+            config.load(Path(endless), {}, cwd)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there is no place that names open files")
+def test_a_pipe_of_the_shell_is_read_to_its_end_however_late_that_comes() -> None:
+    ours, theirs = os.pipe()
+    late = os.fdopen(theirs, "wb")
+    late.write(b"late")
+    writer = threading.Timer(0.05, late.close)
+    writer.start()
+    assert files.content(Path(f"/dev/fd/{ours}"), 100) == b"late"
+    writer.join()
+    os.close(ours)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there is no place that names open files")
+def test_a_named_pipe_stays_one_under_another_name(cwd: Path) -> None:
+    os.mkfifo(cwd / "pipe")
+    opened = os.open(cwd / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(Refused, match="is no regular file"):
+        files.content(Path(f"/dev/fd/{opened}"), 100)
+    os.close(opened)
 
 
 UNREADABLE_TEXTS: dict[str, tuple[str | bytes, str, str]] = {
@@ -1804,6 +1828,9 @@ def test_a_file_that_is_not_there_or_is_none_is_told(folder: Path) -> None:
     assert "there is no file" in only_problem_of(folder, IN_A_FILE).message
     (folder / "hero.json").mkdir()
     assert "is a directory" in only_problem_of(folder, IN_A_FILE).message
+    (folder / "hero.json").rmdir()
+    os.mkfifo(folder / "hero.json")
+    assert "is no regular file" in only_problem_of(folder, IN_A_FILE).message
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\\u0000b", "a\\nb"])

@@ -318,7 +318,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
             {"slug": "late", "params": {"first": string(), "second": {**string(), **REQUIRED}, "third": string()}},
             {"slug": "twice", "params": {"n": integer(max=4)}},
             {"slug": "twice", "params": {"n": integer(max=5)}},
-            {"slug": "\x1b[31mred", "params": {"\x1b[2Jn": {"type": "\x1b[2J"}}},
+            {"slug": "\x1b[31mred", "params": {"\x1b[2Jn": {"type": "\x1b[2J", "description": "\x9b31m\u202e"}}},
             {"slug": "exact", "params": {"n": number(step=0.1, min=1e-7), "free": {"type": "string"}}},
         ]
         assert home.run("once").code == 0
@@ -443,6 +443,10 @@ def test_a_model_that_is_listed_twice(home):
 
 def test_hostile_names_are_harmless_on_a_terminal(home):
     assert "\x1b" not in home.run("form", "\x1b[31mred", "--format", "table").said
+    for form in ("jsonl", "json-schema"):
+        said = home.run("form", "\x1b[31mred", "--format", form).said
+        assert "\\u009b31m\\u202e" in said
+        assert re.findall("[\x1b\x7f-\x9f\u202e]", said) == []
 
 
 def test_nothing_is_listed_yet(tmp_path: Path):

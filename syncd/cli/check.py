@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from syncd.cli.common import load
+from syncd.cli.common import closest, load
 from syncd.core.rules import Severity
-from syncd.core.text import clean, duration
+from syncd.core.text import clean, count, duration
 from syncd.errors import SchemaMismatch, StoreError
 
 if TYPE_CHECKING:
@@ -40,10 +40,25 @@ def check(
     """
     config = load(ctx.obj)
     typer.echo(f"configuration  {config.source}")
-    offline = [*_database(config), *_keys(config), *_routes(config), *_requests(config)]
+    offline = [*_database(config), *_keys(config), *_routes(config)]
+    warnings = _warn(_deaf(config))
+    _requests(config)
+    warnings += _warn(_never_listed(config))
     fine = all([*offline, *(_online(config) if online else [])])
-    typer.echo("all is well" if fine else "something must be put right, see above")
+    typer.echo(_in_all(warnings) if fine else "something must be put right, see above")
     raise typer.Exit(0 if fine else 1)
+
+
+def _warn(of: Iterable[str]) -> int:
+    """Say each; how many there are. A warning is nothing that must be put right."""
+    warnings = list(of)
+    for warning in warnings:
+        typer.echo(f"warning        {warning}")
+    return len(warnings)
+
+
+def _in_all(warnings: int) -> str:
+    return f"all is well but for {count(warnings, 'warning')}, see above" if warnings else "all is well"
 
 
 def _database(config: Config) -> list[bool]:
@@ -85,14 +100,19 @@ def _keys(config: Config) -> list[bool]:
 
 
 def _routes(config: Config) -> list[bool]:
-    from syncd.core.routing import Event, KeyFacts, matches
-
     if not config.routes:
         typer.echo("routes         ! none, so nobody is told anything: add [[routes]]")
         return [False]
     for route in config.routes:
         typer.echo(f"route          {route.name} -> {route.to}")
-    for sort, (kind, severity) in _SORTS.items():
+    return [True]
+
+
+def _deaf(config: Config) -> Iterator[str]:
+    """What of some key no route tells; without any route nothing is told, which is said above."""
+    from syncd.core.routing import Event, KeyFacts, matches
+
+    for sort, (kind, severity) in _SORTS.items() if config.routes else ():
         deaf = [
             key.name
             for key in config.keys
@@ -102,21 +122,19 @@ def _routes(config: Config) -> list[bool]:
             )
         ]
         if deaf:
-            typer.echo(f"warning        no route can match {sort} of {', '.join(deaf)}")
-    return [True]
+            yield f"no route can match {sort} of {', '.join(deaf)}"
 
 
-def _requests(config: Config) -> list[bool]:
-    """Of a saved request whose model no key has ever had nothing is told: a slip of the pen, most likely."""
+def _requests(config: Config) -> None:
     for request in config.requests:
         typer.echo(f"request        {request.name} -> {clean(request.model, 120)}")
-    for name, keys in _never_listed(config):
-        typer.echo(f"warning        request {name}: its model was never listed for {keys}, so no change can touch it")
-    return [True]
 
 
-def _never_listed(config: Config) -> list[tuple[str, str]]:
-    """Each saved request with the names of the keys that never had its model; keys without a catalogue left out."""
+def _never_listed(config: Config) -> list[str]:
+    """Of saved requests whose model a key never had nothing is told: slips of the pen, most likely.
+
+    Keys without a catalogue are left out.
+    """
     from syncd.cli.common import opened
     from syncd.core.message import names
     from syncd.store import confirmed
@@ -128,11 +146,15 @@ def _never_listed(config: Config) -> list[tuple[str, str]]:
         with opened(config.database.url) as connection:
             keys = [key.name for key in config.keys if key.name in confirmed.states(connection)]
             had = {key: confirmed.ever_listed(connection, key, {r.model for r in config.requests}) for key in keys}
+            listed = {key: confirmed.slugs(connection, key=key) for key in keys}
     except StoreError:  # said above
         return []
     for request in config.requests:
         never = [key for key in keys if request.is_for(key) and request.model not in had[key]]
-        found += [(request.name, names(never))] if never else []
+        if never:
+            said = f"request {request.name}: its model was never listed for {names(never)}, so no change can touch it"
+            near = closest(request.model, sorted({slug for key in never for slug in listed[key]}))
+            found.append(said + (f"; closest: {', '.join(clean(slug, 120) for slug in near)}" if near else ""))
     return found
 
 

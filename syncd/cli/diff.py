@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +52,9 @@ def diff(
     ] = None,
     request: Annotated[
         list[Path] | None,
-        typer.Option("--request", help="A request body you really send, as JSON: is it touched? Repeatable."),
+        typer.Option(
+            "--request", help="A request body you really send, as JSON: is it touched? - is standard input. Repeatable."
+        ),
     ] = None,
     fail_on: Annotated[
         str | None,
@@ -75,7 +78,9 @@ def diff(
     for note in sides.notes():
         typer.echo(f"note: {note}", err=True)
     changes = _changes(sides)
-    _write(changes, sides, chosen(form))
+    # Whoever reads the first lines alone (`| head`) gets the answer all the same.
+    with suppress(BrokenPipeError):
+        _write(changes, sides, chosen(form))
     if threshold is not None and any(at_least(change.severity, threshold) for change in changes):
         raise typer.Exit(1)
 

@@ -6,16 +6,15 @@ changes --table--> grouped by model, the worst first: what, the proof, whom it t
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import typer
 
-from syncd.cli.output import Format, write
+from syncd.cli.output import Format, brief, encoded, write
 from syncd.core import wording
-from syncd.core.canon import MISSING, Json, dumps
+from syncd.core.canon import MISSING, Json
 from syncd.core.changes import Change
 from syncd.core.message import flat
 from syncd.core.rules import SEVERITIES, Severity, rank
@@ -59,10 +58,10 @@ def write_rows(changes: Iterable[Change], form: Format) -> None:
         case Format.csv:
             write(COLUMNS, [_cells(row) for row in rows], form)
         case Format.json:
-            typer.echo("[" + ",\n ".join(_json(row) for row in rows) + "]")
+            typer.echo("[" + ",\n ".join(map(encoded, rows)) + "]")
         case _:
             for row in rows:
-                typer.echo(_json(row))
+                typer.echo(encoded(row))
 
 
 def _row(change: Change) -> dict[str, Json]:
@@ -81,21 +80,13 @@ def _row(change: Change) -> dict[str, Json]:
     }
 
 
-def _json(row: Mapping[str, Json]) -> str:
-    """The same JSON with everything escaped that acts on a terminal and that JSON allows to stand as it is."""
-    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", dumps(row))
-
-
-_ACTING: Final = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-
-
 def _cells(row: Mapping[str, Json]) -> dict[str, Json]:
     plain = {name: row[name] for name in ("kind", "severity", "slug", "path", "decided", "summary")}
     return {name: plain[name] if name in plain else _cell(row[name]) for name in COLUMNS}
 
 
 def _cell(value: Json) -> str | None:
-    return None if value is None else dumps(value)
+    return None if value is None else encoded(value)
 
 
 # --- for people ----------------------------------------------------------------------------------------------------
@@ -109,10 +100,15 @@ def write_text(changes: Sequence[Change], *, models: int, saved: int, colour: bo
     for slug, members in _by_model(changes):
         name = "the account" if slug is None else clean(slug, 120)
         typer.echo(typer.style(name, bold=True) if colour else name)
+        last = {request: change for change in members for request in change.affects}
         for change in members:
             typer.echo(_headline(change, colour=colour))
             for line in _more(change):
                 typer.echo(_INDENT + line)
+            for request in change.affects:
+                mended = _mended(request, members) if last[request] is change else ()
+                for line in (*_touched(request, change), *mended):
+                    typer.echo(_INDENT + line)
         typer.echo()
     typer.echo(_tally(changes, saved))
 
@@ -142,9 +138,6 @@ def _more(change: Change) -> Iterator[str]:
         yield "the same requests are accepted as before"
     if change.kind in _OF_WHOLE_MODELS:
         yield from _lineage(change.detail)
-    touched = change.detail.get("requests", {})
-    for request in change.affects:
-        yield from _touched(request, touched.get(request, {}))
 
 
 _OF_WHOLE_MODELS: Final = frozenset({"model.added", "model.returned", "model.removed"})
@@ -168,13 +161,23 @@ def _lineage(detail: Mapping[str, Json]) -> Iterator[str]:
 _EFFECTS: Final = {"rejected": "breaks", "different": "gets another result", "accepted": "is accepted now"}
 
 
-def _touched(request: str, how: Mapping[str, Json]) -> Iterator[str]:
+def _touched(request: str, change: Change) -> Iterator[str]:
+    how = _how(request, change)
     effect = _EFFECTS.get(how.get("effect", ""), "is touched")
     why = f": {how['why']}" if "why" in how else ""
     yield clean(f"your request {request} {effect}{why}", _LONGEST_LINE)
-    if "pin" in how:
-        yield f"  to keep what it got, send {_short(how['pin'])}"
-    edits = {place.removeprefix("/"): value for place, value in how.get("edit", {}).items()}
+
+
+def _mended(request: str, changes: Iterable[Change]) -> Iterator[str]:
+    """What is to be done about all that they do to it, told once."""
+    touches = [_how(request, change) for change in changes if request in change.affects]
+    pins = {name: value for how in touches for name, value in how.get("pin", {}).items()}
+    if pins:
+        yield f"  to keep what it got, send {_short(pins)}"
+    # Where one has no edit, the others mend nothing.
+    if not all(how.get("edit") for how in touches if how.get("effect") == "rejected"):
+        return
+    edits = {place.removeprefix("/"): value for how in touches for place, value in how.get("edit", {}).items()}
     if sent := {place: value for place, value in edits.items() if value is not None}:
         yield f"  to mend it, send {_short(sent)}"
     # Null in an edit stands for this.
@@ -182,8 +185,13 @@ def _touched(request: str, how: Mapping[str, Json]) -> Iterator[str]:
         yield clean(f"  to mend it, leave out {', '.join(left_out)}", _LONGEST_LINE)
 
 
+def _how(request: str, change: Change) -> Mapping[str, Json]:
+    found: Mapping[str, Json] = change.detail.get("requests", {}).get(request, {})
+    return found
+
+
 def _short(value: Json) -> str:
-    return clean(dumps(value), _LONGEST_JSON)
+    return brief(value, _LONGEST_JSON)
 
 
 def _tally(changes: Iterable[Change], saved: int) -> str:

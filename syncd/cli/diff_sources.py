@@ -23,7 +23,7 @@ from syncd.core.canon import Note
 from syncd.core.catalog import Catalog, Listed
 from syncd.core.changes import Policy
 from syncd.core.message import names
-from syncd.core.requests import SavedRequest
+from syncd.core.requests import SavedRequest, validate
 from syncd.core.text import clean, count
 from syncd.core.text import moment as shown
 from syncd.errors import UsageError
@@ -75,6 +75,20 @@ class Sides:
             if request.model not in listed:
                 name, model = clean(request.name, 120), clean(request.model, 120)
                 yield f"request {name}: neither side lists {model}, so nothing touches it"
+            elif why := self._refused(request):
+                yield f"request {clean(request.name, 120)} is refused by both sides: {clean(why, 300)}"
+
+    def _refused(self, request: SavedRequest) -> str | None:
+        """Why the new side refuses what the old one refused already: no change is to blame for it."""
+        found = [side.catalog.models.get(request.model) for side in (self.old, self.new)]
+        judged = [
+            validate(request.body, listed.body(), unknown_params=self.policy.unknown_params)
+            for listed in found
+            if listed is not None
+        ]
+        if [each.verdict for each in judged] != ["rejected", "rejected"]:
+            return None
+        return "; ".join(problem.message for problem in judged[1].problems if problem.decided)
 
     def _absences(self) -> Iterator[str]:
         old, new = self.old.catalog.models.keys(), self.new.catalog.models.keys()
@@ -92,6 +106,8 @@ def two_files(options: Options, old: str, new: str, requests: Sequence[Path]) ->
     """Two saved responses. The configuration counts only if it was named: the folder one stands in says nothing."""
     if old == new == _STDIN:
         raise UsageError("standard input can be only one of the two", "name a file for the other")
+    if _STDIN in (old, new) and Path(_STDIN) in requests:
+        raise UsageError("standard input is a response already and no request too", "name a file for one of them")
     config = None
     if options.config is not None or os.environ.get("SYNCD_CONFIG"):
         config = load(options, secrets=False, requests=True)
@@ -137,12 +153,21 @@ def _policy(config: Config | None) -> Policy:
 
 def _requests(paths: Sequence[Path]) -> tuple[SavedRequest, ...]:
     from syncd.config.problems import Refused
-    from syncd.config.requests import request_in
 
     try:
-        return tuple(SavedRequest(str(path), request_in(path)) for path in dict.fromkeys(paths))
+        return tuple(_request(path) for path in dict.fromkeys(paths))
     except Refused as refused:
         raise UsageError(f"--request: {refused.message}", refused.hint) from None
+
+
+def _request(path: Path) -> SavedRequest:
+    from syncd.config import requests
+
+    if path != Path(_STDIN):
+        return SavedRequest(str(path), requests.request_in(path))
+    name = "standard input"
+    read = sys.stdin.buffer.read(requests.LARGEST_REQUEST + 1)
+    return SavedRequest(name, requests.named_model(requests.read_request(read, name), name))
 
 
 # --- what was stored -----------------------------------------------------------------------------------------------

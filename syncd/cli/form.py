@@ -8,7 +8,6 @@ SLUG --every key that can call it--> contents, by key
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from syncd.cli.common import closest, load, opened
-from syncd.cli.output import Format, chosen, write
+from syncd.cli.output import Format, chosen, encoded, escaped, write, write_csv
 from syncd.core.canon import Json, dumps
 from syncd.core.text import clean
 from syncd.errors import UsageError
@@ -68,7 +67,7 @@ def form(
     found = fields(body)
     _remark(slug, body, found)
     if form is FormFormat.json_schema:
-        typer.echo(pretty(of_request(slug, body, unknown_params=config.rules.unknown_params)))
+        typer.echo(escaped(pretty(of_request(slug, body, unknown_params=config.rules.unknown_params))))
     else:
         _write(found or [], chosen(None if form is None else Format(form.value)))
     sys.stdout.flush()  # here, where a full disk is still a failure of the command
@@ -130,10 +129,10 @@ def _write(found: list[Field], form: Format) -> None:
     exact = [for_programs(one) for one in found]
     match form:
         case Format.json:
-            typer.echo("[" + ",".join(f"\n  {dumps(row)}" for row in exact) + ("\n]" if exact else "]"))
+            typer.echo("[" + ",".join(f"\n  {encoded(row)}" for row in exact) + ("\n]" if exact else "]"))
         case Format.jsonl:
             for row in exact:
-                typer.echo(dumps(row))
+                typer.echo(encoded(row))
         case Format.csv:
             _write_csv(exact)
 
@@ -145,11 +144,11 @@ def _write_csv(rows: Sequence[dict[str, Json]]) -> None:
     """Texts as they are, values as JSON; nothing where nothing is stated."""
     from syncd.core.form import COLUMNS
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        cells = ("" if row[name] is None else row[name] if name in _TEXTS else dumps(row[name]) for name in COLUMNS)
-        writer.writerow(cells)
+    write_csv(COLUMNS, ([_cell(name, row[name]) for name in COLUMNS] for row in rows))
+
+
+def _cell(name: str, value: Json) -> Json:
+    return "" if value is None else value if name in _TEXTS else encoded(value)
 
 
 def pretty(value: Json, margin: str = "") -> str:

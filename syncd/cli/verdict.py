@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from syncd.cli.common import closest, load, opened
-from syncd.cli.output import Format, FormatOption, chosen, write
+from syncd.cli.output import Format, FormatOption, brief, chosen, write
 from syncd.core.canon import MISSING, dumps
 from syncd.core.message import names
 from syncd.core.text import clean, moment
@@ -25,7 +25,7 @@ from syncd.errors import UsageError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from syncd.config import Config
+    from syncd.config import Config, Rules
     from syncd.core.requests import Edit, Judged, Problem, SavedRequest
 
 _STDIN: Final = "-"
@@ -68,19 +68,21 @@ def verdict(
     steps, lengths, patterns, listed values. Nothing is sent and nothing is asked of the vendor: what counts is the
     catalogue of the last poll. No key's secret is needed. Each problem comes with the smallest edit that mends it.
 
-    "undecided" means that the catalogue does not say enough, such as a type that syncd does not know.
+    "undecided" means that the catalogue does not say enough, such as a type that syncd does not know. It is no pass:
+    ask for the word "accepted" where only that will do.
 
     Will the nightly jobs run? syncd verdict. May this one be sent? syncd verdict body.json --key prod. Would another
     model take it? syncd verdict body.json --model wan-2.7-text-to-video. As JSON each problem has its `edit`, by place,
     where null means to leave it out, and `mended` is the whole body after all of them.
 
-    Exits 1 if anything is rejected, 2 if a file cannot be read or a key has no catalogue yet.
+    Exits 0 if everything is accepted or undecided, 1 if anything is rejected, 2 if something could not be judged at
+    all: a file that cannot be read, a key that has no catalogue yet.
     """
     config = load(ctx.obj, secrets=False, requests=not files)
     requests = [_of_model(one, model) for one in (_in_files(files) if files else _saved(config))]
     with opened(config.database.url) as connection:
         asked = _Asked.of(connection, config, requests, key)
-        rows = list(_rows(connection, asked, config.rules.unknown_params))
+        rows = list(_rows(connection, asked, config.rules))
     if chosen(form) is Format.table:
         typer.echo("\n".join(_lines(rows)), nl=bool(rows))
     else:
@@ -159,7 +161,7 @@ def _nobody(key: str | None) -> tuple[str, str]:
 # --- the verdicts --------------------------------------------------------------------------------------------------
 
 
-def _rows(connection: Connection, asked: _Asked, unknown_params: Any) -> Iterator[Row]:  # noqa: ANN401 - a literal
+def _rows(connection: Connection, asked: _Asked, rules: Rules) -> Iterator[Row]:
     from syncd.core.requests import validate
     from syncd.store import confirmed
 
@@ -170,7 +172,12 @@ def _rows(connection: Connection, asked: _Asked, unknown_params: Any) -> Iterato
             yield Row(request, key, _not_listed(request.model, key, near), _of_key(asked.states[key]))
             continue
         ((content,), since) = confirmed.contents(connection, found).values(), found[0].missing_since
-        judged = validate(request.body, content.body(), unknown_params=unknown_params)
+        judged = validate(
+            request.body,
+            content.body(),
+            unknown_params=rules.unknown_params,
+            required_with_default=rules.required_with_default,
+        )
         missing = (
             None if since is None else f"the model is missing since {moment(since)}: its removal waits for confirmation"
         )
@@ -235,7 +242,7 @@ def _lines(rows: Iterable[Row]) -> Iterator[str]:
         if row.note:
             yield f"    note: {row.note}"
         if row.judged.mended is not None:
-            yield f"    mended: {clean(dumps(row.judged.mended), _MOST_BODY)}"
+            yield f"    mended: {brief(row.judged.mended, _MOST_BODY)}"
 
 
 _MARKS: Final = {"accepted": "✓", "rejected": "✗", "undecided": "?"}
@@ -248,4 +255,4 @@ def _remedy(problem: Problem) -> str:
 
 def _edit(edit: Edit) -> str:
     place = clean(edit.place.removeprefix("/"), _MOST_WORDS)
-    return f"leave out {place}" if edit.value is MISSING else f"{place}: {clean(dumps(edit.value), _MOST_WORDS)}"
+    return f"leave out {place}" if edit.value is MISSING else f"{place}: {brief(edit.value, _MOST_WORDS)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,9 +49,12 @@ def _is_there(path: Path) -> bool:
 
 
 def content(path: Path, limit: int) -> bytes:
-    """What the file holds. Raises `Refused` if it cannot be read or is longer than `limit`, as a device may be."""
+    """What the file, or a pipe of the shell, holds. Raises `Refused` if it cannot be read or is longer than `limit`."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not _is_read(path, os.fstat(file.fileno()).st_mode):
+                raise Refused(f"{path} is no regular file", "name a file; a pipe or a device may never come to an end")
+            os.set_blocking(file.fileno(), True)
             read = file.read(limit + 1)
     except FileNotFoundError:
         raise Refused(f"there is no file {path}", "check the path") from None
@@ -64,3 +69,18 @@ def content(path: Path, limit: int) -> bytes:
     if len(read) > limit:
         raise Refused(f"{path} is larger than {limit} bytes", "check that it is the right file")
     return read
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opening a named pipe waits for somebody to write to it, which may be never."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _is_read(path: Path, mode: int) -> bool:
+    """A file, or what the shell puts in place of `<(…)`: a pipe without a name of its own, which ends with its writer.
+
+    Linux resolves it to /proc/…/fd/pipe:[…]; others have a device for each descriptor.
+    """
+    if stat.S_ISREG(mode):
+        return True
+    return stat.S_ISFIFO(mode) and os.path.realpath(path).startswith(("/proc/", "/dev/fd/"))
