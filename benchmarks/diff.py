@@ -243,6 +243,7 @@ def median(prepare: Callable[[], Measured], repeat: int) -> float:
     while len(taken) < repeat and sum(taken) < SECONDS_PER_CELL:
         measured = prepare()
         gc.collect()
+        gc.freeze()  # the data of the other cells is no part of what is measured, nor of what a daemon holds
         started = time.process_time()
         result = measured()
         taken.append(time.process_time() - started)
