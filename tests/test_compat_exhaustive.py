@@ -170,7 +170,11 @@ UNIVERSE: tuple[Any, ...] = (
     *(letter * length for letter in "abcd0A" for length in range(8)),
     *("1", "1K", "1k", "1:1", "a.b", "true", "false", "xy", "12"),
     *(True, False, None, [1], {"a": 1}, []),
-    *([element] * length for element in (0, 1, 2, 3, 4, "a", "b", "aa", "xy", True, False, None) for length in (1, 2, 3)),
+    *(
+        [element] * length
+        for element in (0, 1, 2, 3, 4, "a", "b", "aa", "xy", True, False, None)
+        for length in (1, 2, 3)
+    ),
     *([1, 2], [True, False], ["a", 1], [[]], [[True]], [[True], [False]], [[1]]),
 )
 REQUESTS: tuple[dict[str, Any], ...] = ({}, *({"p": value} for value in UNIVERSE))
