@@ -43,6 +43,7 @@ def of(spec: Any) -> set[tuple[str, str]]:
 REQUIRED = {"required": True}
 DEFAULT = ("param.default-out-of-domain", "/default")
 EMPTY = ("param.domain-empty", "")
+UNPUBLISHED = ("param.values-unpublished", "")
 TYPE = ("param.type-unknown", "/type")
 UNCALLABLE = ("model.uncallable", "/models/m")
 
@@ -62,7 +63,7 @@ ODD: list[tuple[str, Any, set[tuple[str, str]]]] = [
     ("a Boolean is no number", integer(default=True), {DEFAULT}),
     ("a default with an element that is refused", array(integer(max=3), default=[1, 4]), {DEFAULT}),
     ("a default for what nobody can judge", {"type": "image", "default": 5}, {TYPE}),
-    ("a default of an enum whose values are not published", {"type": "enum", "default": "a"}, set()),
+    ("a default of an enum whose values are not published", {"type": "enum", "default": "a"}, {UNPUBLISHED}),
     ("no default", integer(max=4, default=None), set()),
     ("null where it is admitted", integer(max=4, default=None, nullable=True), set()),
     ("a minimum above the maximum", integer(min=4, max=3), {EMPTY}),
@@ -72,7 +73,10 @@ ODD: list[tuple[str, Any, set[tuple[str, str]]]] = [
     ("a text shorter than it must be long", string(min_length=4, max_length=2), {EMPTY}),
     ("a text of less than nothing", string(max_length=-1), {EMPTY}),
     ("an empty list of values", enum(), {EMPTY}),
-    ("values that are not published", {"type": "enum"}, set()),
+    ("values that are not published", {"type": "enum"}, {UNPUBLISHED}),
+    ("values that are null", {"type": "enum", "values": None}, {("param.values-unpublished", "/values")}),
+    ("a list of nobody says what", {"type": "array", "max_items": 3}, {UNPUBLISHED}),
+    ("a list that says it by its name", {"type": "string[]", "max_items": 3}, set()),
     ("a step with nothing on it, if it counts from zero", number(min=1, max=2, step=3), set()),
     ("more elements than are admitted", array(string(), min_items=2, max_items=1), {EMPTY}),
     ("elements that cannot be", array(enum()), {("param.domain-empty", "/items")}),

@@ -33,6 +33,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     "param.attr-type-invalid": "an attribute is not of the form it takes, such as a maximum that is a text",
     "param.attr-misplaced": "an attribute that means nothing on this type, such as a maximum of a text",
     "param.attr-unknown": "an attribute that syncd does not know; verdicts about the parameter stay undecided",
+    "param.values-unpublished": "an enum or a list does not say what it takes; verdicts about it stay undecided",
     "param.type-unknown": "the type is missing, or syncd does not know it; verdicts about the parameter stay undecided",
     "model.example-request-invalid": "the example request is refused by the model's own parameters",
     "model.example-slug-mismatch": "the example request is one for another model, or for none",
@@ -91,6 +92,9 @@ def _of_values(path: Path, spec: Json) -> Iterator[Finding]:
         yield _found("param.type-unknown", (*path, "type") if _states_type(spec) else path, _why_unknown(spec))
     if not isinstance(spec, dict):
         return
+    if (kind == "enum" and spec.get("values") is None) or (kind == "array" and compat.items_of(spec) is None):
+        name = "values" if kind == "enum" else "items"
+        yield _found("param.values-unpublished", (*path, name) if name in spec else path, f"states no {name}")
     for name, argument in spec.items():
         if name not in compat.ANNOTATIONS or name == "required":
             yield from _of_attribute((*path, name), kind, argument)
