@@ -21,7 +21,7 @@ from syncd.core import compat, findings
 from syncd.core.canon import decode, dumps
 from syncd.core.catalog import Catalog, Memo, assemble, document
 from syncd.core.findings import FINDINGS, of_catalog, of_model, of_spec
-from syncd.core.ordinary import is_ordinary
+from syncd.core.ordinary_specs import is_ordinary
 from syncd.core.routing import Route
 from syncd.demo.vendor import SimulatedVendor, sample_models
 from tests.conftest import Clock

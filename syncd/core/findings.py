@@ -20,7 +20,7 @@ from syncd.core.catalog import Catalog
 from syncd.core.compat import Constraint
 from syncd.core.complaints import told
 from syncd.core.credits import Band, read_band
-from syncd.core.ordinary import is_ordinary
+from syncd.core.ordinary_specs import is_ordinary
 from syncd.core.requests import accepts, validate
 from syncd.core.text import clean, count, fold
 

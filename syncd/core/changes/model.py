@@ -13,9 +13,9 @@ from syncd.core.canon import Json
 from syncd.core.changes.groups import Sides
 from syncd.core.changes.renames import with_renames
 from syncd.core.changes.scopes import changes_of
+from syncd.core.changes.spec_detail import with_whole_specs
 from syncd.core.changes.values import Change, Policy
 from syncd.core.changes.variants import conflict
-from syncd.core.changes.whole import with_whole_specs
 from syncd.core.ops import ops
 
 # What may be the reason of another price.
