@@ -75,8 +75,7 @@ def _bound(name: str, what: str) -> tuple[Rule, ...]:
     )
 
 
-def _presence(name: str, severity: Severity | None, *what: str) -> tuple[Rule, ...]:
-    stem, (added, removed, changed) = f"param.{name}", what
+def _presence(stem: str, severity: Severity | None, added: str, removed: str, changed: str) -> tuple[Rule, ...]:
     return (
         Rule(f"{stem}.added", severity, f"{stem}.removed", added),
         Rule(f"{stem}.removed", severity, f"{stem}.added", removed),
@@ -85,11 +84,7 @@ def _presence(name: str, severity: Severity | None, *what: str) -> tuple[Rule, .
 
 
 def _unknown(stem: str, severity: Severity | None, what: str) -> tuple[Rule, ...]:
-    return (
-        Rule(f"{stem}.added", severity, f"{stem}.removed", f"{what} appeared"),
-        Rule(f"{stem}.removed", severity, f"{stem}.added", f"{what} went away"),
-        Rule(f"{stem}.changed", severity, f"{stem}.changed", f"{what} changed"),
-    )
+    return _presence(stem, severity, f"{what} appeared", f"{what} went away", f"{what} changed")
 
 
 _ACCOUNT: Final = (
@@ -197,7 +192,7 @@ _PARAM: Final = (
     *_bound("max-length", "the greatest length"),
     *_bound("min-length", "the least length"),
     *_presence(
-        "pattern",
+        "param.pattern",
         None,
         "texts must look like something; only values that are known to be sent can prove that requests break",
         "texts need no longer look like something",
@@ -206,7 +201,7 @@ _PARAM: Final = (
     *_bound("max-items", "the greatest number of elements"),
     *_bound("min-items", "the least number of elements"),
     *_presence(
-        "items",
+        "param.items",
         None,
         "what the elements may be is now stated",
         "what the elements may be is no longer stated",

@@ -25,26 +25,14 @@ _WORDS: Final = compat.ANNOTATIONS - {"type", "required", "default"}
 
 def with_renames(found: list[Change]) -> list[Change]:
     """The changes of a model, with one change for each parameter that was renamed, in the place of its removal."""
-    gone = {_name(change): change for change in found if change.kind == "param.removed"}
+    gone = {change.param or "": change for change in found if change.kind == "param.removed"}
     if not gone:
         return found
-    new = {_name(change): change for change in found if change.kind.startswith("param.added.")}
+    new = {change.param or "": change for change in found if change.kind.startswith("param.added.")}
     renamed = pairs(list(gone), list(new), lambda a, b: _score(a, b, gone[a].before, new[b].after))
-    if not renamed:
-        return found
+    as_one = {id(gone[old]): _as_one(gone[old], new[now]) for old, now in renamed.items()}
     told = {id(new[now]) for now in renamed.values()}
-    return [
-        _as_one(change, new[renamed[_name(change)]])
-        if gone.get(_name(change)) is change and _name(change) in renamed
-        else change
-        for change in found
-        if id(change) not in told
-    ]
-
-
-def _name(change: Change) -> str:
-    """The parameter's, or nothing for a change of the model itself."""
-    return change.path[3] if len(change.path) > 3 else ""  # noqa: PLR2004 - /models/{slug}/params/{name}
+    return [as_one.get(id(change), change) for change in found if id(change) not in told]
 
 
 def _score(old: str, new: str, before: Json, after: Json) -> float:
@@ -87,6 +75,6 @@ def _as_one(gone: Change, new: Change) -> Change:
         gone.category,
         decided=gone.decided and new.decided,
         witness=worst.witness,
-        detail={"replacement": _name(new)},
+        detail={"replacement": new.param},
         ops=(*gone.ops, *new.ops),
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from syncd.core.canon import MISSING, Json, Missing, Path, canonical, pointer
 from syncd.core.catalog import Listed
 from syncd.core.ops import Op
 from syncd.core.rules import Severity
+
+_PARAM: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Change:
     def pointer(self) -> str:
         """The path as an RFC 6901 JSON Pointer."""
         return pointer(self.path)
+
+    @property
+    def param(self) -> str | None:
+        """The parameter that it is about, if it is about one: what follows /models/{slug}/params."""
+        return self.path[_PARAM] if self.path[2:3] == ("params",) and len(self.path) > _PARAM else None
 
     @property
     def fingerprint(self) -> str:

@@ -60,14 +60,9 @@ def breaking(group: Group, kind: str, lost: Loss | None = None) -> Change:
     if request is None:
         return group.change(kind, "breaking")
     whole = dict(request.values) if lost is None else {**request.values, group.param: lost.value}
-    certain = request.certain or (lost is not None and _is_alone(group, lost))
+    # What the lost value stands in for is no longer open.
+    certain = request.certain or all(value is not MISSING for name, value in whole.items() if name != group.param)
     return group.change(kind, "breaking", decided=certain, witness=None if MISSING in whole.values() else whole)
-
-
-def _is_alone(group: Group, lost: Loss) -> bool:
-    """Whether what is open about the smallest request is only what the lost value stands in for."""
-    rest = {name for name, value in group.sides.request(lost.readings).values.items() if value is MISSING}  # type: ignore[union-attr]
-    return rest <= {group.param}
 
 
 # --- whether anything can be said ----------------------------------------------------------------------------------
