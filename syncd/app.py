@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final, TextIO
 import structlog
 
 from syncd.config import Config
-from syncd.core.changes import Policy
 from syncd.core.judge import Judgement
 from syncd.core.routing import KeyFacts
 from syncd.core.secret import Secret
@@ -103,7 +102,6 @@ def build(
 
 def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, sinks: Mapping[str, Sink]) -> App:
     rules = config.rules
-    policy = Policy(unknown_params=rules.unknown_params, required_with_default=rules.required_with_default)
     judgement = Judgement(routes=config.routes, record_only=tuple(rules.record_only))
     targets = tuple(
         Target(KeyFacts(key.name, key.account, key.base_url, key.labels, key.secret.fingerprint), key.secret)
@@ -119,7 +117,7 @@ def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, sink
         record_only=tuple(rules.record_only),
         on_fault=_log_fault,
     )
-    poller = Poller(discreet(fetcher.get), store, policy, judgement, config.requests)
+    poller = Poller(discreet(fetcher.get), store, rules.policy, judgement, config.requests)
     return App(config, store, poller, outbox, targets, clock)
 
 

@@ -607,6 +607,18 @@ def test_a_request_that_was_refused_before_too_is_noted(files: Files) -> None:
     assert ended.notes == ["request hero.json is refused by both sides: n is 20, the most is 5"]
 
 
+def test_a_request_is_noted_as_refused_only_by_the_rules_that_count(files: Files) -> None:
+    files.write("config.toml", KEY + '[rules]\nrequired_with_default = "risky"\n')
+    files.write("hero.json", {"model": "a"})
+    sides = (
+        of_param(type="integer", max=10, default=1, required=True),
+        of_param(type="integer", max=5, default=1, required=True),
+    )
+    (refused,) = files.diff(*sides, "--request", "hero.json").notes
+    assert "refused by both sides" in refused
+    assert files.diff(*sides, "--request", "hero.json", SYNCD_CONFIG="config.toml").notes == []
+
+
 def test_a_request_that_nothing_can_touch_is_said_to_be_so(files: Files) -> None:
     files.write("typo.json", {"model": "aa", "n": 9})
     ended = files.diff(listing(A), listing(A), "--request", "typo.json")

@@ -81,8 +81,14 @@ class Sides:
     def _refused(self, request: SavedRequest) -> str | None:
         """Why the new side refuses what the old one refused already: no change is to blame for it."""
         found = [side.catalog.models.get(request.model) for side in (self.old, self.new)]
+        rules = self.policy
         judged = [
-            validate(request.body, listed.body(), unknown_params=self.policy.unknown_params)
+            validate(
+                request.body,
+                listed.body(),
+                unknown_params=rules.unknown_params,
+                required_with_default=rules.required_with_default,
+            )
             for listed in found
             if listed is not None
         ]
@@ -112,7 +118,7 @@ def two_files(options: Options, old: str, new: str, requests: Sequence[Path]) ->
     if options.config is not None or os.environ.get("SYNCD_CONFIG"):
         config = load(options, secrets=False, requests=True)
     saved = _requests(requests) + (() if config is None else config.requests)
-    return Sides(_response(old), _response(new), _policy(config), saved)
+    return Sides(_response(old), _response(new), Policy() if config is None else config.rules.policy, saved)
 
 
 def _response(file: str) -> Side:
@@ -142,13 +148,6 @@ def _bytes(file: str) -> bytes:
         return content(Path(file), LARGEST_FILE)
     except Refused as refused:
         raise UsageError(refused.message, refused.hint) from None
-
-
-def _policy(config: Config | None) -> Policy:
-    if config is None:
-        return Policy()
-    rules = config.rules
-    return Policy(unknown_params=rules.unknown_params, required_with_default=rules.required_with_default)
 
 
 def _requests(paths: Sequence[Path]) -> tuple[SavedRequest, ...]:
@@ -187,7 +186,7 @@ def two_times(options: Options, key: str, since: str, until: str | None, request
         old, new = _observed(connection, key, id_, start), _observed(connection, key, id_, end)
         back = new.catalog.models.keys() - old.catalog.models.keys()
         gone = as_of.gone(connection, id_, back, start)
-    return Sides(old, _settled(new), _policy(config), _all(config, key, requests), gone)
+    return Sides(old, _settled(new), config.rules.policy, _all(config, key, requests), gone)
 
 
 def _settled(side: Side) -> Side:
@@ -203,7 +202,7 @@ def two_keys(options: Options, key: str, other: str, requests: Sequence[Path]) -
     config = load(options, secrets=False, requests=True)
     with opened(config.database.url) as connection:
         old, new = (_observed(connection, name, _key(connection, name), None) for name in (key, other))
-    return Sides(old, new, _policy(config), _all(config, key, requests))
+    return Sides(old, new, config.rules.policy, _all(config, key, requests))
 
 
 def _all(config: Config, key: str, requests: Sequence[Path]) -> tuple[SavedRequest, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from syncd.core.changes import Policy
 from syncd.core.requests import SavedRequest
 from syncd.core.routing import Route
 from syncd.core.secret import Secret
@@ -65,6 +66,11 @@ class Rules:
     record_only: tuple[str, ...]
     unknown_params: Literal["reject", "ignore"]
     required_with_default: Literal["breaking", "risky"]
+
+    @property
+    def policy(self) -> Policy:
+        """As far as the comparison needs them."""
+        return Policy(unknown_params=self.unknown_params, required_with_default=self.required_with_default)
 
 
 @dataclass(frozen=True, slots=True)
