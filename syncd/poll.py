@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from syncd.core import reading as readings
 from syncd.core.affected import touched
 from syncd.core.catalog import Memo
 from syncd.core.changes import Change, Policy, diff
-from syncd.core.judge import Context, Judgement, News, judge
+from syncd.core.judge import Context, Judgement, KeyState, News, judge
 from syncd.core.reading import Facts, Listing, Malformed, Outcome, Reading, Refused, Retry, Same
 from syncd.core.requests import SavedRequest
 from syncd.core.routing import KeyFacts
@@ -46,12 +47,18 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What became of a poll, for a log line, a metric and the schedule. `duration` is of the request, in seconds."""
+    """What became of a poll, for a log line, a metric and the schedule. `duration` is of the request, in seconds.
+
+    `state` is the key's from now on, `failures` its failed polls in a row.
+    """
 
     key: str
     outcome: Outcome
     duration: float
     facts: Facts
+    ended: datetime
+    state: KeyState
+    failures: int = 0
     explanation: str = ""
     changes: int = 0
     models: int | None = None
@@ -106,7 +113,7 @@ class Poller:
     def _changes(self, tx: KeyTransaction, reading: Reading, context: Context) -> list[Change]:
         if not isinstance(reading, Listing) or not context.has_baseline or context.stale:
             return []
-        if reading.catalog.digest == context.digest and not context.held:
+        if reading.catalog.digest == context.digest and not any(held.is_removal for held in context.held):
             return []
         before, after = tx.before(reading.catalog), reading.catalog
         found = diff(before, after, self.policy)
@@ -126,6 +133,9 @@ def _polled(key: KeyFacts, answer: Answer | NoAnswer, reading: Reading, news: Ne
         outcome=news.outcome,
         duration=answer.duration,
         facts=readings.facts_of(reading),
+        ended=answer.ended,
+        state=news.state,
+        failures=news.failures,
         explanation="" if isinstance(reading, Listing | Same) else readings.explain(reading),
         changes=sum(change.state != "baseline" for change in news.changes),
         models=len(reading.catalog.models) if isinstance(reading, Listing) else None,

@@ -37,6 +37,7 @@ PROD = KeyFacts("prod", "acme", "https://v.example", {"env": "prod", "tenant": "
 DEV = replace(PROD, name="dev", labels={"env": "dev"})
 EVERYTHING = Route("everything", "console")
 POLICY = Judgement(routes=(EVERYTHING,))
+AT_ONCE = replace(POLICY, confirm_polls=1, confirm_after=timedelta(0))
 FACTS = Facts(status=200)
 
 A = {"slug": "a", "category": "image", "credits_band": {"min": 80, "max": 200}}
@@ -168,7 +169,7 @@ def test_the_same_again_is_nothing():
 
 
 def test_a_new_model_and_a_removed_one_are_announced_at_once():
-    news = after(catalog(A), listing(B))
+    news = after(catalog(A), listing(B), AT_ONCE)
     assert kinds(news) == [("model.removed", "announced"), ("model.added", "announced")]
     assert told(news) == [("model.removed", ["console"]), ("model.added", ["console"])]
     assert news.announced
@@ -228,8 +229,7 @@ def test_removals_out_of_an_empty_listing_are_held():
 
 
 def test_nothing_is_held_where_one_poll_confirms():
-    at_once = replace(POLICY, confirm_polls=1, confirm_after=timedelta(0))
-    assert kinds(after(catalog(A), listing(), at_once)) == [("model.removed", "announced")]
+    assert kinds(after(catalog(A, B), listing(B), AT_ONCE)) == [("model.removed", "announced")]
 
 
 def test_a_held_removal_is_not_held_again():
@@ -265,7 +265,7 @@ def test_what_a_held_removal_has_learned_holds_while_the_other_model_is_listed()
     [(1, 29, "held"), (1, 30, "announced"), (1, 300, "announced"), (7, 29, "held"), (7, 30, "announced")],
 )
 def test_both_polls_and_time_confirm(polls: int, minutes: int, state: str):
-    news = after(catalog(A), listing(), at=NOW + minutes * MINUTE, held=[removal(polls=polls)])
+    news = after(catalog(A, B), listing(B), at=NOW + minutes * MINUTE, held=[removal(polls=polls)])
     assert [(step.id, step.state, step.polls) for step in news.holds] == [(1, state, polls + 1)]
     assert news.announced == (state == "announced")
 
@@ -326,7 +326,8 @@ def opened(
     kind: str, *keys: str, told: Sequence[tuple[str, str]] = (("console", "everything"),), number: int = 7
 ) -> OpenCondition:
     detail = {"keys": dict.fromkeys(keys or ("prod",), "failing")}
-    return OpenCondition(number, kind, "subject", NOW, detail, tuple(told))
+    subject = f"url:{PROD.base_url}" if kind == "vendor.unreachable" else f"key:{(keys or ('prod',))[0]}"
+    return OpenCondition(number, kind, subject, NOW, detail, tuple(told))
 
 
 @pytest.mark.parametrize("why", REFUSALS)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, Update, and_, func, literal_column, s
 from syncd.core import credits
 from syncd.core.canon import decode
 from syncd.core.credits import Band
-from syncd.core.routing import Announcement
+from syncd.core.routing import Announcement, AnnouncementState
 from syncd.store.statements import chunks, insert_if_new
 from syncd.store.tables import announcements, changes, destinations
 
@@ -26,7 +26,7 @@ WAITING: Final = and_(announcements.c.state == literal_column("'queued'"), annou
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An announcement with what it announces: a change, or an edge of a condition."""
+    """An announcement with what it announces: a change, or an edge of a condition or of a held removal."""
 
     announcement: Announcement
     at: datetime
@@ -43,12 +43,16 @@ def write(connection: Connection, told: Sequence[Told]) -> None:
     if rows:
         connection.execute(insert_if_new(connection, announcements), rows)
     for row in rows:
-        if row["edge"] == "changed":
+        if row["edge"] in _AS_OFTEN:
             connection.execute(_again(row))
 
 
+# That a condition has changed, or lasts, is told as often as it does.
+_AS_OFTEN: Final = ("changed", "reminder")
+
+
 def _again(row: Mapping[str, Any]) -> Update:
-    """That a condition has changed is told as often as it does."""
+    """The same announcement once more."""
     same = [announcements.c[name] == row[name] for name in ("condition_id", "edge", "destination_id")]
     return update(announcements).where(*same).values(state="queued", delivery_id=None, not_before=row["not_before"])
 
@@ -66,6 +70,22 @@ def closings(connection: Connection, condition: int, now: datetime) -> list[Told
         for row in heard
         for edge in ("closed", "changed")
     ]
+
+
+def settle(connection: Connection, held: Iterable[int]) -> set[tuple[int, str]]:
+    """What a removal was held for is known: that it is unconfirmed is told nobody any more.
+
+    Returns who has not heard it, and now never will: the change, the destination.
+    """
+    unheard: set[tuple[int, str]] = set()
+    for part in chunks(held):
+        waiting = announcements.c.change_id.in_(part), announcements.c.edge == "unconfirmed", WAITING
+        query = select(announcements.c.change_id, destinations.c.spec).join(
+            destinations, destinations.c.id == announcements.c.destination_id
+        )
+        unheard.update((row.change_id, row.spec) for row in connection.execute(query.where(*waiting)))
+        connection.execute(update(announcements).where(*waiting).values(state="dropped"))
+    return unheard
 
 
 def _row(one: Told, destination: int) -> dict[str, Any]:
@@ -107,6 +127,56 @@ def of_openings(connection: Connection, conditions: Iterable[int]) -> dict[int, 
         for row in connection.execute(_openings(part)):
             found.setdefault(row.condition_id, []).append((row.spec, row.route))
     return found
+
+
+def of_changes(connection: Connection, of: Iterable[int]) -> dict[int, list[Announcement]]:
+    """Of each change, who was told of it, or was not because of a threshold. What was muted or dropped is left out."""
+    found: dict[int, list[Announcement]] = {}
+    for part in chunks(of):
+        for row in connection.execute(_of_changes(part).where(announcements.c.edge.is_(None))):
+            state: AnnouncementState = "below_threshold" if row.state == "below_threshold" else "queued"
+            told = Announcement(row.spec, row.route, row.not_before, state)
+            found.setdefault(row.change_id, []).append(told)
+    return found
+
+
+def of_unconfirmed(connection: Connection, of: Iterable[int]) -> dict[int, list[tuple[str, str]]]:
+    """Of each held removal, where it is to be told as unconfirmed, and under which route."""
+    found: dict[int, list[tuple[str, str]]] = {}
+    for part in chunks(of):
+        for row in connection.execute(_of_changes(part).where(announcements.c.edge == "unconfirmed")):
+            found.setdefault(row.change_id, []).append((row.spec, row.route))
+    return found
+
+
+def _of_changes(of: Sequence[int]) -> Select[Any]:
+    told = announcements.c
+    return (
+        select(told.change_id, destinations.c.spec, told.route, told.not_before, told.state)
+        .join(destinations, destinations.c.id == told.destination_id)
+        .where(told.change_id.in_(of), told.state.not_in(("silenced", "dropped")))
+        .order_by(told.id)
+    )
+
+
+def removal_told(connection: Connection, key: int, slug: str) -> tuple[tuple[str, str], ...]:
+    """Who heard last that the model was removed, and under which route."""
+    removals = (
+        select(func.max(changes.c.id))
+        .where(
+            changes.c.key_id == key,
+            changes.c.slug == slug,
+            changes.c.kind == "model.removed",
+            changes.c.state.in_(("announced", "recorded")),
+        )
+        .scalar_subquery()
+    )
+    last = connection.scalar(select(removals))
+    return (
+        ()
+        if last is None
+        else tuple((one.destination, one.route) for one in of_changes(connection, [last]).get(last, ()))
+    )
 
 
 def _openings(conditions: Sequence[int]) -> Select[Any]:

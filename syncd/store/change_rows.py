@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -10,8 +11,9 @@ from sqlalchemy import Connection, Row, bindparam, insert, literal_column, selec
 
 from syncd.core.canon import MISSING, Json, Missing, decode, dumps
 from syncd.core.changes import Change
-from syncd.core.judge import ChangeState, Held, HoldStep, NewChange
+from syncd.core.judge import ChangeState, Held, HoldStep, NewChange, Past
 from syncd.core.wording import summary
+from syncd.store import announcements
 from syncd.store.announcements import Told
 from syncd.store.statements import chunks
 from syncd.store.tables import changes
@@ -26,8 +28,14 @@ def write(
     returning = insert(changes).returning(changes.c.id, sort_by_parameter_order=True)
     found = {"key_id": key, "snapshot_id": snapshot, "detected_at": observed}
     ids = connection.scalars(returning, [{**found, **_row(new)} for new in news])
-    written = zip(news, ids, strict=True)
-    return [Told(one, observed, change=id_) for new, id_ in written for one in new.announcements]
+    return [told for new, id_ in zip(news, ids, strict=True) for told in _told_of(new, id_, observed)]
+
+
+def _told_of(new: NewChange, change: int, observed: datetime) -> Iterable[Told]:
+    for one in new.announcements:
+        yield Told(one, observed, change=change)
+    for one in new.unconfirmed:
+        yield Told(one, observed, change=change, edge="unconfirmed")
 
 
 # Built once, because every poll runs it. The state stands in it as text, so that the partial index serves it.
@@ -39,14 +47,39 @@ _HELD: Final = (
 
 
 def held(connection: Connection, key: int) -> tuple[Held, ...]:
-    """The key's removals that wait for confirmation, in the order in which they were found."""
-    rows = connection.execute(_HELD, {"key": key})
-    return tuple(Held(row.id, change_of(row), row.held_polls, row.detected_at) for row in rows)
+    """The key's changes that wait until they are certain, in the order in which they were found."""
+    rows = connection.execute(_HELD, {"key": key}).all()
+    heard = announcements.of_unconfirmed(connection, [row.id for row in rows])
+    return tuple(
+        Held(row.id, change_of(row), row.held_polls, row.detected_at, tuple(heard.get(row.id, ()))) for row in rows
+    )
+
+
+# Of one path more than these tell nothing more of the last day.
+_MOST_OF_A_PATH: Final = 50
+
+
+def past(connection: Connection, key: int, since: datetime, pointers: Iterable[str]) -> dict[str, tuple[Past, ...]]:
+    """The key's changes of these paths since a time, by path, the oldest first."""
+    wanted = dict.fromkeys(pointers, ())
+    query = select(changes).where(changes.c.key_id == key, changes.c.detected_at >= since)
+    by_path: dict[str, deque[Row[Any]]] = {}
+    for row in connection.execute(query.order_by(changes.c.id)):
+        if row.path in wanted and row.state != "baseline":
+            by_path.setdefault(row.path, deque(maxlen=_MOST_OF_A_PATH)).append(row)
+    told = announcements.of_changes(connection, (row.id for rows in by_path.values() for row in rows))
+    return {
+        path: tuple(
+            Past(row.id, change_of(row), row.state, row.detected_at, tuple(told.get(row.id, ()))) for row in rows
+        )
+        for path, rows in by_path.items()
+    }
 
 
 def step(connection: Connection, steps: Sequence[HoldStep], observed: datetime) -> list[Told]:
-    """Take held removals a step further, and say who is to be told of those that are confirmed."""
+    """Take held changes a step further, and say who is to be told of those that are certain, or taken back."""
     _explain(connection, steps)
+    unheard = announcements.settle(connection, (one.id for one in steps if one.state != "held"))
     alike: dict[tuple[ChangeState, int], list[int]] = {}
     for one in steps:
         alike.setdefault((one.state, one.polls), []).append(one.id)
@@ -55,7 +88,15 @@ def step(connection: Connection, steps: Sequence[HoldStep], observed: datetime) 
         for part in chunks(ids):
             waiting = update(changes).where(changes.c.id.in_(part), changes.c.state == "held")
             connection.execute(waiting.values(**values))
-    return [Told(told, observed, change=one.id) for one in steps for told in one.announcements]
+    return [
+        *(Told(told, observed, change=one.id) for one in steps for told in one.announcements),
+        *(
+            Told(told, observed, change=one.id, edge="back")
+            for one in steps
+            for told in one.back
+            if (one.id, told.destination) not in unheard
+        ),
+    ]
 
 
 def _explain(connection: Connection, steps: Sequence[HoldStep]) -> None:

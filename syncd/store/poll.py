@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Row, Update, bindparam, select, update
 from syncd.core.catalog import Catalog
 from syncd.core.changes import Before
 from syncd.core.judge import Context, News
+from syncd.core.judge.toggles import WINDOW
 from syncd.core.routing import KeyFacts
 from syncd.errors import StoreError
 from syncd.store import announcements, catalogue, change_rows, conditions, runs
@@ -79,8 +80,16 @@ class KeyTransaction:
             stale=applied is not None and started <= applied < ended + SET_BACK,
             held=change_rows.held(self._connection, self._key.id),
             open=conditions.open_for(self._connection, self._key.id, self._facts.base_url),
+            rotated=self._rotated(),
             told_band=partial(announcements.told_band, self._connection, self._key.id),
+            past=partial(change_rows.past, self._connection, self._key.id, ended - WINDOW),
+            removal_told=partial(announcements.removal_told, self._connection, self._key.id),
         )
+
+    def _rotated(self) -> bool:
+        """Whether no answer to the key's new secret has been applied yet."""
+        rotated, observed = self._key.rotated_at, self._key.observed_at
+        return rotated is not None and observed is not None and rotated > observed
 
     def before(self, after: Catalog) -> Before:
         """The confirmed catalogue, as far as a comparison with `after` needs it."""

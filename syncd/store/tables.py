@@ -73,6 +73,7 @@ api_keys = Table(
     Column("last_poll_id", RowId, comment="the run of polls that the next like poll extends"),
     Column("snapshot_id", RowId, comment="the state last observed"),
     Column("rejected_body", Text, comment="the last body that was no catalogue, for diagnosis"),
+    Column("credits_balance", Credits, comment="the balance last seen: only one that moved is worth judging"),
     UniqueConstraint("name"),
     CheckConstraint("failures >= 0", name="failures"),
 )
@@ -197,6 +198,7 @@ conditions = Table(
     Column("opened_at", Utc, nullable=False),
     Column("closed_at", Utc),
     Column("detail", Text, nullable=False),
+    Column("reminded_at", Utc, comment="when those who heard of it were last reminded that it lasts"),
     CheckConstraint("closed_at IS NULL OR closed_at >= opened_at", name="interval"),
     _partial("ix_conditions_open", "kind", "subject", where="closed_at IS NULL", unique=True),
 )
@@ -286,7 +288,12 @@ announcements = Table(
     _id(),
     _ref("change_id", "changes.id", nullable=True),
     _ref("condition_id", "conditions.id", nullable=True),
-    Column("edge", String, comment="opened or closed, for conditions"),
+    Column(
+        "edge",
+        String,
+        comment="of a condition: opened, reminder, closed, changed (brings a message up to date); of a held removal:"
+        " unconfirmed, back; null for the change itself",
+    ),
     _ref("destination_id", "destinations.id"),
     Column("delivery_id", String, ForeignKey("deliveries.id")),
     Column("route", String, nullable=False),
@@ -300,9 +307,29 @@ announcements = Table(
         " + CASE WHEN notice_id IS NULL THEN 0 ELSE 1 END = 1",
         name="subject",
     ),
-    CheckConstraint("(condition_id IS NULL) = (edge IS NULL)", name="edge"),
+    CheckConstraint(
+        "CASE WHEN condition_id IS NOT NULL"
+        " THEN edge IS NOT NULL AND edge IN ('opened','reminder','closed','changed')"
+        " WHEN notice_id IS NOT NULL THEN edge IS NULL"
+        " ELSE edge IS NULL OR edge IN ('unconfirmed','back') END",
+        name="edge",
+    ),
     CheckConstraint("state IN ('queued','sent','silenced','below_threshold','dropped')", name="state"),
-    _partial("uq_announcements_change", "change_id", "destination_id", where="change_id IS NOT NULL", unique=True),
+    _partial(
+        "uq_announcements_change",
+        "change_id",
+        "destination_id",
+        where="change_id IS NOT NULL AND edge IS NULL",
+        unique=True,
+    ),
+    _partial(
+        "uq_announcements_held",
+        "change_id",
+        "edge",
+        "destination_id",
+        where="change_id IS NOT NULL AND edge IS NOT NULL",
+        unique=True,
+    ),
     _partial(
         "uq_announcements_condition",
         "condition_id",
@@ -328,4 +355,6 @@ balance_days = Table(
     Column("last", Credits, nullable=False),
     Column("min", Credits, nullable=False),
     Column("max", Credits, nullable=False),
+    Column("spent", Credits, nullable=False, server_default=text("0"), comment="the sum of what it fell by"),
+    Column("last_at", Utc, comment="of the last balance: an older answer of another key changes nothing"),
 )

@@ -10,15 +10,21 @@ from typing import Literal, TypeAlias
 from syncd.core.canon import Json
 from syncd.core.changes import Change
 
-Edge: TypeAlias = Literal["opened", "closed"]
+Edge: TypeAlias = Literal["opened", "reminder", "closed"]
+# A removal that is told before it is certain, and the end of that if the model is there again.
+ChangeEdge: TypeAlias = Literal["unconfirmed", "back"]
+# Whether another key lists a model that is gone for one. It had it until lately, or had nothing of it; it has not been
+# asked since, or cannot be asked now.
+Elsewhere: TypeAlias = Literal["lists", "gone", "without", "later", "silent"]
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeDue:
     """A change that a destination is to be told of. `mention` is what its route calls people with.
 
-    Of a model that is gone, `elsewhere` tells of the other keys that the destination may read of whether they list it;
-    None of those that were not asked since.
+    `id` is the change's own. `edge` is None where the change itself is told. `since` is when that began of which this is
+    the end: a model went missing that is back, or the change was found that this one takes back. Of a model that is
+    gone, `elsewhere` tells of the other keys that the destination may read of.
     """
 
     announcement: int
@@ -26,12 +32,15 @@ class ChangeDue:
     at: datetime
     change: Change
     mention: str | None = None
-    elsewhere: Mapping[str, bool | None] = field(default_factory=dict)
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
+    edge: ChangeEdge | None = None
+    id: int = 0
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionDue:
-    """An edge of a condition that a destination is to be told of.
+    """An edge of a condition that a destination is to be told of, and when that came up.
 
     `keys` are those that the condition names and the destination may see; a key's own condition always names it.
     `closed_at` is None while it lasts.

@@ -1,0 +1,90 @@
+"""Removals that wait until they are certain. Only processes data.
+
+    missing from a complete listing ──> held                          a saved request uses it: told as unconfirmed
+      listed again                  ──> retracted                     … and those who heard are told that it is back
+      missing from the N-th one, T after the first ──> confirmed, told     … as an answer to that
+
+N and T are the operator's; a suspicious listing asks for more proof (`listings`), and what keeps coming and going must
+have been gone for longer (`toggles`). There is no timer: a hold takes its steps at the key's good polls, so it lasts
+until the N-th of them after T, never longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+from syncd.core.changes import Change
+from syncd.core.judge import toggles
+from syncd.core.judge.listings import PROOF, SUSPECT, is_suspect
+from syncd.core.judge.telling import besides, state_of, tell_again, tell_in
+from syncd.core.judge.values import Case, Held, HoldStep, NewChange
+from syncd.core.reading import Good, Listing, Same
+
+
+def held_back(change: Change, case: Case, *, suspect: bool) -> NewChange:
+    """A removal that is seen for the first time."""
+    if suspect:
+        # The condition tells of it, and names the requests.
+        return NewChange(replace(change, detail={**change.detail, SUSPECT: True}), "held")
+    if _is_certain(1, timedelta(0), case, suspect=False):
+        return toggles.told(change, case)
+    told = tell_in(case, change) if change.affects and not _keeps_blinking(change, case) else ()
+    return NewChange(change, "held", unconfirmed=tuple(one for one in told if one.state == "queued"))
+
+
+def _keeps_blinking(change: Change, case: Case) -> bool:
+    """Whether it was missing and came back so often lately that its hold alone decides whether to tell."""
+    past = case.context.past([change.pointer]).get(change.pointer, ())
+    return sum(one.state == "retracted" for one in past) >= toggles.MANY - 1
+
+
+def steps(reading: Good, changes: tuple[Change, ...], case: Case) -> Iterable[HoldStep]:
+    """What this listing makes of every removal that is held."""
+    removals = [held for held in case.context.held if held.is_removal]
+    fresh = {change.slug: change for change in changes if change.kind == "model.removed"} if removals else {}
+    for held in removals:
+        found = fresh.get(held.change.slug)
+        yield _step(held, _learned(held.change, found, reading), reading, case)
+
+
+def _step(held: Held, learned: Change | None, reading: Good, case: Case) -> HoldStep:
+    """A listing with the model retracts; a complete one without it counts; an incomplete one proves no absence."""
+    if isinstance(reading, Listing) and held.change.slug in reading.catalog.models:
+        return HoldStep(held.id, "retracted", held.polls, back=tell_again(held.heard, case.now))
+    complete = reading.complete if isinstance(reading, Same) else reading.catalog.complete
+    polls = held.polls + 1 if complete else held.polls
+    waited = case.now - held.detected_at
+    if not complete or not _is_certain(polls, waited, case, suspect=is_suspect(held.change)):
+        return HoldStep(held.id, "held", polls, learned=learned)
+    return _confirmed(held, learned, polls, case)
+
+
+def _confirmed(held: Held, learned: Change | None, polls: int, case: Case) -> HoldStep:
+    found = toggles.told(learned or held.change, case, since=held.detected_at, itself=held.id)
+    if found.state == "held":
+        return HoldStep(held.id, "held", polls, learned=learned)
+    # Who was told that it may be gone is told that it is.
+    told = besides(found.announcements, tell_again(held.heard, case.now))
+    learned = found.change if found.change.detail != held.change.detail else learned
+    return HoldStep(held.id, state_of(told), polls, told, learned=learned)
+
+
+def _is_certain(polls: int, waited: timedelta, case: Case, *, suspect: bool) -> bool:
+    needed = max(case.policy.confirm_polls, PROOF) if suspect else case.policy.confirm_polls
+    return polls >= needed and waited >= case.policy.confirm_after
+
+
+def _learned(held: Change, fresh: Change | None, reading: Good) -> Change | None:
+    """The same removal, found again: what is listed by now may explain it, which an empty listing did not."""
+    if fresh is None:
+        return None
+    if is_suspect(held):
+        fresh = replace(fresh, detail={**fresh.detail, SUSPECT: True})
+    if (fresh.detail, fresh.affects) == (held.detail, held.affects):
+        return None
+    # A model is new in one listing only: that it is this one under another slug holds while it is listed.
+    heir = held.detail.get("replacement")
+    still_listed = isinstance(reading, Listing) and heir in reading.catalog.models
+    return None if still_listed and "replacement" not in fresh.detail else fresh

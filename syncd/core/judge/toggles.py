@@ -1,0 +1,180 @@
+"""What goes back and forth: taken back once it is a reply, kept up it is told once and then waited out.
+
+    A -> B          told
+    B -> A          within WINDOW: a revert, told exactly where A -> B was, as an answer to it
+    A -> B          the third in WINDOW: told as flapping, once
+    B -> A …        held; what undoes it retracts both
+      STABLE later  what is held then is told: it has settled
+
+What is new and may break or cost something is never waited out: only what was there before, what is harmless, and what
+nobody can judge anyway (a counter in a field that syncd does not know). Only processes data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from syncd.core.canon import MISSING, Json, Missing, canonical, same
+from syncd.core.changes import Change
+from syncd.core.judge.telling import besides, state_of, tell_again, tell_in
+from syncd.core.judge.values import Case, Held, HoldStep, NewChange, Past
+from syncd.core.routing import Announcement
+
+# Changes of one path within so long belong together; so many are one too many; after so long it has settled.
+WINDOW: Final = timedelta(hours=24)
+MANY: Final = 3
+STABLE: Final = timedelta(hours=6)
+
+# In a change's detail.
+FLAPPING: Final = "flapping"
+REVERTS: Final = "reverts"
+
+_PRESENCE: Final = frozenset({"model.added", "model.returned", "model.removed"})
+
+
+def told(
+    change: Change,
+    case: Case,
+    *,
+    since: datetime | None = None,
+    itself: int | None = None,
+) -> NewChange:
+    """The change in its state, told as what it is. `since` and `itself` are of one that was held until now."""
+    usual = tell_in(case, change)
+    steps = _steps(change, case, itself)
+    last = steps[-1] if steps else None
+    if last is not None and _restless(last, since or case.now) and not _is_news(change, steps):
+        marked = _marked(change, last)
+        settled = since is not None and case.now - since >= STABLE
+        return NewChange(marked, state_of(usual) if settled or not _wanted(usual) else "held", usual if settled else ())
+    lately = _since_it_settled(steps)
+    if len(lately) + 1 >= MANY and _wanted(usual) and _swings(change, lately):
+        return NewChange(_noticed(change, lately), "announced", usual)
+    if last is not None and change.kind not in _PRESENCE and _undoes(change, last.change) and last.state != "held":
+        where = _where_it_was_told(last, usual, case.now)
+        where = besides(where, usual) if change.severity == "breaking" else where
+        return NewChange(_with(change, REVERTS, last.id), state_of(where), where)
+    if change.kind == "model.returned":
+        usual = besides(usual, tell_again(case.context.removal_told(change.slug or ""), case.now))
+    return NewChange(change, state_of(usual), usual)
+
+
+def undone(change: Change, case: Case) -> bool:
+    """Whether it only takes back a change that is held: then there is nothing to tell of either."""
+    return any(_undoes(change, held.change) for held in _waiting_out(case))
+
+
+def steps(changes: Iterable[Change], gone: Collection[str], case: Case) -> Iterable[HoldStep]:
+    """What becomes of what is waited out: undone, replaced by a later change of the path, or settled.
+
+    Of the models in `gone` the removal is confirmed by this poll; of one that may be gone nothing settles.
+    """
+    changed = {_track(change) for change in changes}
+    missing = {held.change.slug for held in case.context.held if held.is_removal}
+    for held in _waiting_out(case):
+        slug = held.change.slug
+        if _track(held.change) in changed or slug in gone:
+            yield HoldStep(held.id, "retracted", held.polls)
+        elif slug not in missing and case.now - held.detected_at >= STABLE:
+            usual = tell_in(case, held.change)
+            yield HoldStep(held.id, state_of(usual), held.polls, usual)
+
+
+def _waiting_out(case: Case) -> Iterable[Held]:
+    return (held for held in case.context.held if not held.is_removal)
+
+
+# --- what happened to the path before ------------------------------------------------------------------------------
+
+
+def _steps(change: Change, case: Case, itself: int | None) -> list[Past]:
+    """The path's changes of the last day that were told, or waited out. A removal that was only held is none."""
+    past = case.context.past([change.pointer]).get(change.pointer, ())
+    same_track = (one for one in past if one.id != itself and _track(one.change) == _track(change))
+    counted = ("announced", "recorded")
+    return [one for one in same_track if one.state in counted or FLAPPING in one.change.detail]
+
+
+def _track(change: Change) -> tuple[str, str]:
+    """What goes back and forth as one: a path; of a list of values, where every value has a change, one of them."""
+    if not change.kind.startswith("param.enum.value"):
+        return change.pointer, ""
+    values = sorted(canonical(value) for value in (change.before, change.after) if value is not MISSING)
+    return change.pointer, "\0".join(values)
+
+
+def _restless(last: Past, now: datetime) -> bool:
+    return FLAPPING in last.change.detail and now - last.at < STABLE
+
+
+def _since_it_settled(steps: Sequence[Past]) -> Sequence[Past]:
+    """Those after the last that belonged to an earlier time of flapping."""
+    flapped = [n for n, one in enumerate(steps) if FLAPPING in one.change.detail]
+    return steps[flapped[-1] + 1 :] if flapped else steps
+
+
+def _swings(change: Change, steps: Sequence[Past]) -> bool:
+    return not _is_news(change, steps)
+
+
+def _is_news(change: Change, steps: Sequence[Past]) -> bool:
+    """Whether it may break or cost something, and is nothing that was there before."""
+    if change.severity not in ("breaking", "risky") or not change.decided:
+        return False
+    seen = [
+        value for one in steps for value in (_side(one.change, one.change.before), _side(one.change, one.change.after))
+    ]
+    return not any(_alike(_side(change, change.after), value) for value in seen)
+
+
+def _undoes(change: Change, earlier: Change) -> bool:
+    """Whether it leads back to where the earlier one began."""
+    return (
+        _track(change) == _track(earlier)
+        and _alike(_side(change, change.after), _side(earlier, earlier.before))
+        and _alike(_side(change, change.before), _side(earlier, earlier.after))
+    )
+
+
+def _side(change: Change, value: Json | Missing) -> Json | Missing:
+    """The value; of a model that comes or goes, whether it is there."""
+    return value is not MISSING if change.kind in _PRESENCE else value
+
+
+def _alike(a: Json | Missing, b: Json | Missing) -> bool:
+    return a is b if a is MISSING or b is MISSING else same(a, b)
+
+
+# --- who is told ---------------------------------------------------------------------------------------------------
+
+
+def _wanted(usual: Iterable[Announcement]) -> bool:
+    return state_of(usual) == "announced"
+
+
+def _where_it_was_told(reverted: Past, usual: Iterable[Announcement], now: datetime) -> tuple[Announcement, ...]:
+    """When the route would tell it, or with what it reverts where that still waits."""
+    times = {one.destination: one.not_before for one in usual}
+    return tuple(replace(one, not_before=times.get(one.destination, max(now, one.not_before))) for one in reverted.told)
+
+
+# --- what is said of it --------------------------------------------------------------------------------------------
+
+
+def _noticed(change: Change, lately: Sequence[Past]) -> Change:
+    since = f"{lately[0].at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    hours = f"{STABLE // timedelta(hours=1)}h"
+    return _with(change, FLAPPING, {"times": len(lately) + 1, "since": since, "stable": hours})
+
+
+def _marked(change: Change, last: Past) -> Change:
+    """One more of what was noticed."""
+    before = last.change.detail[FLAPPING]
+    return _with(change, FLAPPING, {**before, "times": before["times"] + 1, "notice": before.get("notice", last.id)})
+
+
+def _with(change: Change, name: str, value: Json) -> Change:
+    return replace(change, detail={**change.detail, name: value})
