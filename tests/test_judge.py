@@ -644,6 +644,9 @@ class Fake:
         for edit in news.edits:
             row_of = self.conditions[edit.id]
             row_of.update(detail=edit.detail, open=not edit.closed)
+            if "replaced_by" in edit.detail:
+                # Those who heard of it hear of what took its place.
+                self.tape += [(to, row_of["subject"], row_of["kind"], "closed") for to in row_of["told"]]
             for one in edit.announcements:
                 if not edit.closed:
                     row_of["told"][one.destination] = one.route

@@ -147,9 +147,9 @@ def _verdicts(changes: tuple[Change, ...], case: Case, *, suspect: bool) -> Iter
 def _failed(reading: Failed, case: Case) -> News:
     if isinstance(reading, Refused) and reading.why in ACCESS:
         # The vendor was reached, so the key no longer belongs to an outage.
-        edits = conditions.recoveries(case, [conditions.UNREACHABLE])
-        opened = conditions.access_lost(reading, case)
-        return News(outcome(reading), _refused(reading), 0, openings=opened, edits=edits)
+        reached = conditions.recoveries(case, [conditions.UNREACHABLE])
+        opened, replaced = conditions.access_lost(reading, case)
+        return News(outcome(reading), _refused(reading), 0, openings=opened, edits=(*reached, *replaced))
     failures = case.context.failures + 1
     if failures < FAILURES_TO_TELL:
         return News(outcome(reading), case.context.state, failures)

@@ -59,11 +59,22 @@ def retired(condition: OpenCondition, key: str, now: datetime) -> ConditionEdit 
     return ConditionEdit(condition.id, detail, closed=not rest, announcements=told if over else (), revisions=told)
 
 
-def access_lost(reading: Refused, case: Case) -> tuple[Opening, ...]:
-    """The key's own condition, unless it is open already."""
+def access_lost(reading: Refused, case: Case) -> tuple[tuple[Opening, ...], tuple[ConditionEdit, ...]]:
+    """The key's own condition, unless it is open already. It takes the place of another refusal's."""
     kind = ACCESS_KINDS[reading.why]
-    if any(condition.kind == kind for condition in case.context.open):
-        return ()
+    refusals = [condition for condition in case.context.open if condition.kind in ACCESS_KINDS.values()]
+    if any(condition.kind == kind for condition in refusals):
+        return (), ()
+    return (_access_opening(kind, reading, case),), tuple(_replaced(one, kind, case.now) for one in refusals)
+
+
+def _replaced(condition: OpenCondition, by: str, now: datetime) -> ConditionEdit:
+    """Access is not back, so that is not told; the message of the earlier refusal is brought up to date."""
+    detail = {**condition.detail, "keys": {}, "recovered": list(condition.detail.get("keys", {})), "replaced_by": by}
+    return ConditionEdit(condition.id, detail, closed=True, revisions=tell_again(condition.told, now))
+
+
+def _access_opening(kind: str, reading: Refused, case: Case) -> Opening:
     facts = reading.facts
     detail = {
         "code": facts.code,
@@ -74,7 +85,7 @@ def access_lost(reading: Refused, case: Case) -> tuple[Opening, ...]:
         "fingerprint": case.key.fingerprint,
         "keys": {case.key.name: "failing"},
     }
-    return (Opening(kind, f"key:{case.key.name}", detail, tell_condition(kind, case)),)
+    return Opening(kind, f"key:{case.key.name}", detail, tell_condition(kind, case))
 
 
 def unreachable(reading: Failed, case: Case) -> tuple[tuple[Opening, ...], tuple[ConditionEdit, ...]]:

@@ -3,7 +3,7 @@
     below a threshold, or below what a saved request costs   balance.low of the account opens
     another key of the account while it is open              joins it: who only sees that key hears of it, too
     worse for another reason, or half of what was told       what was told is brought up to date
-    all that is watched is well again (1.5 × its threshold)  it closes
+    all that is watched is well again (1.5 times what is low)  it closes
 
 Thresholds are the account's, so that any of its keys may end it. What a request costs is a key's own, because prices
 may differ by key: the condition remembers it by key, and no destination reads of another key's requests.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from syncd.core.balance import Level, Wallet, burn, days_left, levels, plain, rounded
 from syncd.core.canon import Json
@@ -56,7 +56,9 @@ def _step(wallet: Wallet, current: OpenCondition, case: Case) -> Iterable[Condit
     watched = _levels(wallet, requests, case.policy)
     lacking = [level for level in watched if not level.is_well]
     if not lacking:
-        yield _end(wallet, current, case, over=_is_watched(watched, current))
+        others = any(key != name for key in _requests_in(detail))
+        over = bool(watched) or wallet.cheapest is not None or others
+        yield _end(wallet, current, case, over=over)
         return
     lead = _leading(lacking, str(detail.get("why")))
     concerns = name in requests or any(level.why != "cheapest" for level in lacking)
@@ -74,17 +76,14 @@ def _step(wallet: Wallet, current: OpenCondition, case: Case) -> Iterable[Condit
         )
 
 
-def _is_watched(watched: Iterable[Level], current: OpenCondition) -> bool:
-    """Whether anything says that it is well: a threshold, or a request that costs less than there is now."""
-    return bool(list(watched)) or bool(_requests_in(current.detail))
-
-
 def _end(wallet: Wallet, current: OpenCondition, case: Case, *, over: bool) -> ConditionEdit:
     """It is over; or nothing is watched any more, which is no news."""
     keys = list(current.detail.get("keys", {}))
     how = {"recovered": keys} if over else {"retired": [*current.detail.get("retired", []), *keys]}
+    passing = {*_holdings(wallet), "burn", "days", "requests"}
+    lasting = {name: value for name, value in current.detail.items() if name not in passing}
     told = tell_again(current.told, case.now)
-    detail = {**current.detail, "left": plain(wallet.balance), "keys": {}, **how}
+    detail = {**lasting, **_holdings(wallet), "keys": {}, **how}
     return ConditionEdit(current.id, detail, closed=True, announcements=told if over else (), revisions=told)
 
 
@@ -146,17 +145,23 @@ def _kept(detail: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _detail(wallet: Wallet, lead: Level, keys: Mapping[str, Json], requests: _Requests) -> dict[str, Json]:
-    rate, days = burn(wallet), days_left(wallet)
-    found: dict[str, Any] = {
+    return {
         "account": wallet.account,
         "keys": dict(keys),
         "why": lead.why,
-        "left": plain(wallet.balance),
-        "burn": None if rate is None else rounded(rate),
-        "days": None if days is None else rounded(days),
+        **_holdings(wallet),
         "below": plain(lead.below),
         "rearm": lead.rearm,
         "unit": lead.unit,
-        "requests": dict(requests),
+        **({"requests": dict(requests)} if requests else {}),
     }
-    return {name: value for name, value in found.items() if value is not None and value != {}}
+
+
+def _holdings(wallet: Wallet) -> dict[str, Json]:
+    """What is left, and what is known of how long it lasts."""
+    rate, days = burn(wallet), days_left(wallet)
+    return {
+        "left": plain(wallet.balance),
+        **({} if rate is None else {"burn": rounded(rate)}),
+        **({} if days is None else {"days": rounded(days)}),
+    }
