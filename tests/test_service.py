@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import io
+import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from syncd.app import App, build, utc_now
@@ -25,94 +23,23 @@ from syncd.config import Config, Database, Key, Rules, Schedule, Slack, Vendor
 from syncd.core.delivery import Attempted, CannotEverLook, Delivered, Looked, NotSent, Unusable
 from syncd.core.message import as_text
 from syncd.core.routing import Route
+from syncd.core.schedule import KeySchedule, in_hash_order
 from syncd.core.secret import Secret
+from syncd.core.wire import Answer, NoAnswer, Request
 from syncd.demo.vendor import Account, Reply, RequestSeen, SimulatedVendor, listing, made_up_models, sample_models
-from syncd.service import LOOK_AGAIN, HashedPhase, Service, first_run, next_point, phase
+from syncd.errors import StoreError
+from syncd.fetch import Network
+from syncd.service import LOOK_AGAIN, Service
 from syncd.sinks import Parcel
 from syncd.store import engine, queries
-from syncd.store.keys import KeySchedule
 from tests import hostile
+from tests.test_fetch import serving_tls
 
 if TYPE_CHECKING:
     from tests.postgres import Postgres
 
 HOUR = timedelta(hours=1)
 SOON = timedelta(milliseconds=200)
-NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-moments = st.datetimes(datetime(2001, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - see timezones
-intervals = st.timedeltas(timedelta(seconds=1), timedelta(days=31))
-names = st.text(min_size=1, max_size=64)
-
-
-# --- when -----------------------------------------------------------------------------------------------------------
-
-
-@given(name=names, interval=intervals, now=moments, earlier=st.none() | moments)
-def test_a_key_never_waits_longer_than_its_interval(name, interval, now, earlier):
-    following = HashedPhase(name, interval).get_next_fire_time(earlier, now)
-    assert timedelta(0) < following - now <= interval
-
-
-@given(name=names, interval=intervals, now=moments)
-def test_an_undisturbed_key_is_polled_at_exactly_its_interval(name, interval, now):
-    trigger = HashedPhase(name, interval)
-    first = trigger.get_next_fire_time(None, now)
-    second = trigger.get_next_fire_time(first, first)
-    # A phase is a float's worth of the interval; the grid itself is exact.
-    assert second - first == interval
-
-
-@given(name=names, interval=intervals)
-def test_a_phase_lies_within_the_interval(name, interval):
-    assert timedelta(0) <= phase(name, interval) <= interval
-
-
-def test_a_phase_is_the_same_in_every_process():
-    program = (
-        "from datetime import timedelta; from syncd.service import phase; print(phase('prod', timedelta(hours=1)))"
-    )
-    other = subprocess.run(
-        [sys.executable, "-c", program], env={"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True
-    )
-    assert other.stdout.strip() == str(phase("prod", HOUR)) == "0:16:55.057313"
-
-
-def test_phases_are_spread_over_keys():
-    tenths = Counter(int(phase(f"tenant-{number}", HOUR) / HOUR * 10) for number in range(1_000))
-    assert sorted(tenths) == list(range(10))
-    assert all(60 < count < 140 for count in tenths.values())
-
-
-@pytest.mark.parametrize(
-    ("after", "expected"),
-    [
-        (NOW - timedelta(seconds=1), NOW + timedelta(minutes=-55)),
-        (NOW, NOW + timedelta(minutes=5)),
-        (NOW + timedelta(minutes=5), NOW + timedelta(minutes=65)),
-        (NOW + timedelta(minutes=5, microseconds=-1), NOW + timedelta(minutes=5)),
-    ],
-)
-def test_the_next_point_is_later_than_now(after, expected):
-    found = next_point(after, HOUR, timedelta(minutes=5))
-    assert found == (expected if expected > after else NOW + timedelta(minutes=5))
-
-
-@pytest.mark.parametrize(
-    ("last", "expected"),
-    [
-        ("never registered", NOW),
-        (None, NOW),
-        (NOW - 2 * HOUR, NOW),
-        (NOW - HOUR, NOW),
-        (NOW - timedelta(minutes=20), NOW + timedelta(minutes=40)),
-        (NOW, NOW + HOUR),
-        (NOW + timedelta(days=900), NOW + HOUR),  # the clock was set back
-    ],
-)
-def test_the_first_run_is_an_interval_after_the_last_poll_or_at_once(last, expected):
-    known = None if last == "never registered" else KeySchedule(last, None, None)
-    assert first_run(known, HOUR, NOW) == expected
 
 
 # --- a service over a real database, a real transport and a vendor on loopback ----------------------------------------
@@ -184,8 +111,8 @@ def configured(
 
 
 @contextmanager
-def made(config: Config, sink: Recorder) -> Iterator[App]:
-    with build(config, stdout=io.StringIO()) as app:
+def made(config: Config, sink: Recorder, **parts: Any) -> Iterator[App]:
+    with build(config, stdout=io.StringIO(), **parts) as app:
         app.outbox.sinks = {"console": sink}
         app.register()
         yield app
@@ -273,7 +200,7 @@ def test_new_and_overdue_keys_run_at_once_in_the_order_of_their_hash(migrated_ur
         for target in two:
             app.poller.poll(target)
         vendor.forget()
-        late = {name: KeySchedule(utc_now() - 2 * HOUR, None, None) for name in ("key-0", "key-1")}
+        late = {name: KeySchedule(utc_now() - 2 * HOUR) for name in ("key-0", "key-1")}
         fresh = {target.facts.name: app.store.schedules()[target.facts.name] for target in two}
         service = app.service()
         thread = threading.Thread(target=service.run, args=[late | fresh])
@@ -281,7 +208,7 @@ def test_new_and_overdue_keys_run_at_once_in_the_order_of_their_hash(migrated_ur
         until(lambda: len(vendor.requests) == 6)
         service.stop()
         thread.join(10)
-    expected = sorted(set(keys) - {"key-3", "key-6"}, key=lambda name: phase(name, timedelta(days=1)))
+    expected = in_hash_order(set(keys) - {"key-3", "key-6"})
     assert [str(seen.key).removeprefix("secret of ") for seen in vendor.requests] == expected
 
 
@@ -395,11 +322,13 @@ def poll_out_of_turn(service: Service, name: str) -> None:
 
 
 def at_rest(service: Service) -> None:
-    """Wait until no key is due and none is being polled."""
+    """Wait until no key is due or waits for its turn, and none is being polled."""
     until(lambda: service._scheduler and not _due(service) and not _under_way(service))  # what is due comes under way
 
 
 def _due(service: Service) -> bool:
+    if service._timetable._turns._given:
+        return True
     return any(job.next_run_time <= utc_now() for job in service._scheduler.get_jobs())
 
 
@@ -496,13 +425,204 @@ def test_nobody_is_asked_for_news_at_an_address_that_asked_to_wait_meanwhile(mig
             down = hostile.refusal(503, "PROVIDER_DOWN", headers=(("Retry-After", "3600"),))
             vendor.keys["secret of down"].answer = hostile.always(down)
             service._scheduler.modify_job("down", next_run_time=utc_now())
-            until(lambda: app.store.schedules()["down"].retry_at is not None and len(service._waits) == 1)
+            until(lambda: app.store.schedules()["down"].retry_at is not None and len(service._timetable._waits) == 1)
             gate.open.set()
             at_rest(service)
         assert [row["key_name"] for row in rows(app, "SELECT key_name FROM change_log WHERE kind = 'model.added'")] == [
             "one"
         ]
         assert polls(vendor, "one", "down", "free") == [2, 2, 1]
+
+
+# --- politeness ------------------------------------------------------------------------------------------------------
+
+
+def next_run(service: Service, name: str) -> datetime:
+    at: datetime = service._scheduler.get_job(name).next_run_time
+    return at
+
+
+def in_minutes(service: Service, name: str) -> float:
+    """How long until the key's next run."""
+    return (next_run(service, name) - utc_now()) / timedelta(minutes=1)
+
+
+def test_a_key_that_is_refused_is_left_alone_for_a_while_and_well_again_when_it_is_not(migrated_url, vendor, sink):
+    config = configured(migrated_url, vendor, "dead", "well", interval=SOON)
+    account = vendor.keys["secret of dead"]
+    account.answer = hostile.always(hostile.TIER_LOCKED)
+    with made(config, sink) as app, running(app) as service:
+        until(lambda: asked(vendor, "well") >= 4)
+        assert asked(vendor, "dead") == 1
+        assert 14.9 < in_minutes(service, "dead") <= 15
+        unlock(vendor, "well")  # news of others is no reason
+        until(lambda: rows(app, "SELECT kind FROM change_log WHERE kind = 'model.added'"))
+        well = asked(vendor, "well")
+        until(lambda: asked(vendor, "well") >= well + 2)
+        assert asked(vendor, "dead") == 1
+        service.poll_now()  # a person is
+        until(lambda: asked(vendor, "dead") == 2)
+        idle(service)
+        assert 14.9 < in_minutes(service, "dead") < 15.5
+        account.answer = None
+        service.poll_now()
+        until(lambda: asked(vendor, "dead") >= 5)
+
+
+def test_a_refused_key_is_left_alone_across_a_restart_unless_its_secret_is_new(migrated_url, vendor, sink):
+    config = configured(migrated_url, vendor, "dead", "well", interval=SOON)
+    vendor.keys["secret of dead"].answer = hostile.always(hostile.KEY_REVOKED)
+    with made(config, sink) as app, running(app):
+        until(lambda: asked(vendor, "dead") == 1 and asked(vendor, "well") >= 2)
+    vendor.forget()
+    with made(config, sink) as app, running(app) as service:
+        until(lambda: asked(vendor, "well") >= 3)
+        assert asked(vendor, "dead") == 0
+        assert 14 < in_minutes(service, "dead") <= 15
+    vendor.keys["another secret"] = Account(models=sample_models())
+    dead, well = config.keys
+    rotated = replace(config, keys=(replace(dead, secret=Secret("another secret")), well))
+    with made(rotated, sink) as app, running(app):
+        until(lambda: sum(seen.key == "another secret" for seen in vendor.requests) >= 3)
+
+
+def test_a_poll_that_cannot_be_stored_does_not_wake_a_refused_key(migrated_url, vendor, sink, logged):
+    config = configured(migrated_url, vendor, "dead", interval=SOON)
+    vendor.keys["secret of dead"].answer = hostile.always(hostile.KEY_REVOKED)
+    with made(config, sink) as app, running(app) as service:
+        until(lambda: asked(vendor, "dead") == 1)
+        idle(service)
+
+        def broken(_: Any) -> Any:
+            raise StoreError("the disk is full", "make room")
+
+        app.poller.store.begin = broken  # type: ignore[assignment,method-assign]
+        service.poll_now()
+        until(lambda: any(event["event"] == "poll.not_stored" for event in logged))
+        idle(service)
+        assert in_minutes(service, "dead") > 14
+    assert asked(vendor, "dead") == 2
+
+
+def test_an_account_of_whose_limit_little_is_left_is_left_alone_for_a_minute(migrated_url, vendor, sink, logged):
+    config = configured(migrated_url, vendor, "low", "same", "other", interval=SOON, low="a", same="a")
+    for name in ("low", "same"):
+        vendor.keys[f"secret of {name}"].calls_per_minute = 20
+    with made(config, sink) as app:
+        with running(app) as service:
+            until(lambda: asked(vendor, "other") >= 4)
+            told = polls(vendor, "low", "same")  # the second may have begun before the first was answered
+            assert sorted(told) in ([0, 1], [1, 1])
+            service.poll_now()
+            until(lambda: asked(vendor, "other") >= 7)
+            assert polls(vendor, "low", "same") == told
+            assert all(0.9 < in_minutes(service, name) < 1.2 for name in ("low", "same"))
+        vendor.forget()
+        # A minute is not remembered across a restart.
+        with running(app):
+            until(lambda: sum(polls(vendor, "low", "same")) >= 1)
+    said = [event for event in logged if event["event"] == "rate_limit.low"]
+    assert [event["account"] for event in said] == ["a", "a"]
+    assert said[0]["remaining"] == 19
+
+
+def test_what_cannot_be_read_of_a_limit_keeps_nobody_waiting(migrated_url, vendor, sink):
+    config = configured(migrated_url, vendor, "one", interval=SOON)
+    account = vendor.keys["secret of one"]
+    odd = iter(["-5", "0x3", "none", "3, 240", "9999999999", ""])
+    account.answer = lambda _: Reply.json(listing(account), headers=(("X-RateLimit-Remaining", next(odd, "1e1")),))
+    with made(config, sink) as app, running(app):
+        until(lambda: asked(vendor, "one") >= 9)
+
+
+def test_keys_of_one_account_begin_a_second_apart_and_keep_nobody_else_waiting(migrated_url, vendor, sink):
+    crowd = ["one", "two", "three"]
+    alone = [f"alone-{number}" for number in range(8)]
+    config = configured(migrated_url, vendor, *crowd, *alone, interval=DAY, one="acme", two="acme", three="acme")
+    with made(config, sink) as app, running(app) as service:
+        at_rest(service)
+        service.poll_now()
+        until(lambda: polls(vendor, *crowd) == [2, 2, 2])
+    times = [seen.time for seen in vendor.requests if str(seen.key).removeprefix("secret of ") in crowd]
+    assert len(times) == 6
+    # A turn is when a poll begins; its request follows within moments.
+    assert all(later - earlier > timedelta(seconds=0.8) for earlier, later in pairwise(times))
+    first = min(seen.time for seen in vendor.requests)
+    assert sum(seen.time < first + timedelta(seconds=0.9) for seen in vendor.requests) >= len(alone)
+
+
+def slept(service: Service, hours: float) -> None:
+    """What the scheduler finds after the machine slept: its runs are long over, and its timer did not notice."""
+    scheduler = service._scheduler
+    for job in scheduler.get_jobs():
+        job._modify(next_run_time=job.next_run_time - timedelta(hours=hours))
+        scheduler._jobstores["default"].update_job(job)
+
+
+def test_a_machine_that_slept_polls_each_key_once(migrated_url, vendor, sink, logged):
+    names = ["one", "two", "three", "four"]
+    config = configured(migrated_url, vendor, *names, workers=2)
+    with made(config, sink) as app, running(app, clock_watch=0.05) as service:
+        at_rest(service)
+        slept(service, 5)
+        assert polls(vendor, *names) == [1, 1, 1, 1]
+        # Nobody wakes the scheduler but the watch over the clock.
+        service.clock = lambda: utc_now() + 5 * HOUR
+        until(lambda: len(vendor.requests) >= 8)
+        service.clock = utc_now
+        at_rest(service)
+        assert polls(vendor, *names) == [2, 2, 2, 2]
+        assert all(0 < in_minutes(service, name) <= 60 for name in names)
+    assert [event["seconds"] for event in logged if event["event"] == "clock.jumped_ahead"] == [18_000]
+
+
+# How a vendor may be out of reach, or of its mind. The keys of each poll every second.
+FAULTS = ("unknown-name", "bad-certificate", "no-tls", "closed-port", "html", "cut-off", "server-error")
+
+
+def test_no_fault_has_a_key_asked_more_often_than_its_interval(migrated_url, vendor, sink):
+    counted: Counter[str] = Counter()
+
+    def resolve(host: str, port: int) -> list[str]:
+        if host == "vivix.invalid":
+            counted["names looked up"] += 1
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [host]
+
+    config = configured(migrated_url, vendor, *FAULTS, "well", interval=timedelta(seconds=1), workers=8)
+    answers = {"html": hostile.HTML_200, "cut-off": hostile.cut_off(), "server-error": hostile.INTERNAL_ERROR}
+    for name, answer in answers.items():
+        vendor.keys[f"secret of {name}"].answer = hostile.always(answer)
+    with serving_tls() as tls, closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))  # and does not listen
+        addresses = {
+            "unknown-name": "https://vivix.invalid",
+            "bad-certificate": f"https://127.0.0.1:{tls}",
+            "no-tls": vendor.base_url.replace("http:", "https:"),
+            "closed-port": f"http://127.0.0.1:{unused.getsockname()[1]}",
+            "server-error": vendor.base_url.replace("127.0.0.1", "localhost"),
+        }
+        keys = tuple(replace(key, base_url=addresses.get(key.name, key.base_url)) for key in config.keys)
+        with made(replace(config, keys=keys), sink, transport=Network(resolve=resolve)) as app:
+            whole = app.poller.fetch
+
+            def fetch(request: Request) -> Answer | NoAnswer:
+                secret = request.headers["Authorization"]
+                assert isinstance(secret, Secret)
+                counted[secret.reveal().removeprefix("Bearer secret of ")] += 1
+                return whole(request)
+
+            app.poller.fetch = fetch
+            begun = time.monotonic()
+            with running(app):
+                until(lambda: counted["well"] >= 5)
+                passed = time.monotonic() - begun
+            failures = {row["name"]: row["failures"] for row in rows(app, "SELECT name, failures FROM api_keys")}
+    # At once, after one second, after two more; a server error asks for half a minute.
+    assert {name: counted[name] for name in FAULTS if name != "server-error"} == dict.fromkeys(FAULTS[:-1], 3)
+    assert (counted["server-error"], counted["names looked up"]) == (1, 3)
+    assert counted["well"] <= passed + 2
+    assert failures == {**dict.fromkeys(FAULTS, 3), "server-error": 1, "well": 0}
 
 
 # --- stopping --------------------------------------------------------------------------------------------------------

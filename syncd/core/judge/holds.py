@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from syncd.core.changes import Change
 from syncd.core.judge import toggles
@@ -63,25 +64,30 @@ def _step(held: Held, learned: Change | None, reading: Good, case: Case) -> Hold
 
 def _confirmed(held: Held, learned: Change | None, polls: int, case: Case) -> HoldStep:
     found = toggles.told(learned or held.change, case, since=held.detected_at, itself=held.id)
+    learned = found.change if found.change.detail != held.change.detail else learned
     if found.state == "held":
         return HoldStep(held.id, "held", polls, learned=learned)
     # Who was told that it may be gone is told that it is.
     told = besides(found.announcements, tell_again(held.heard, case.now))
-    learned = found.change if found.change.detail != held.change.detail else learned
     return HoldStep(held.id, state_of(told), polls, told, learned=learned)
 
 
+# What was found so long from now was found before the clock was set back: how long it has waited nobody can say.
+_SET_BACK: Final = timedelta(minutes=5)
+
+
 def _is_certain(polls: int, waited: timedelta, case: Case, *, suspect: bool) -> bool:
-    needed = max(case.policy.confirm_polls, PROOF) if suspect else case.policy.confirm_polls
-    return polls >= needed and waited >= case.policy.confirm_after
+    untimed = waited < -_SET_BACK
+    needed = max(case.policy.confirm_polls, PROOF) if suspect or untimed else case.policy.confirm_polls
+    return polls >= needed and (untimed or waited >= case.policy.confirm_after)
 
 
 def _learned(held: Change, fresh: Change | None, reading: Good) -> Change | None:
     """The same removal, found again: what is listed by now may explain it, which an empty listing did not."""
     if fresh is None:
         return None
-    if is_suspect(held):
-        fresh = replace(fresh, detail={**fresh.detail, SUSPECT: True})
+    marks = {name: held.detail[name] for name in (SUSPECT, toggles.FLAPPING) if name in held.detail}
+    fresh = replace(fresh, detail={**fresh.detail, **marks}) if marks else fresh
     if (fresh.detail, fresh.affects) == (held.detail, held.affects):
         return None
     # A model is new in one listing only: that it is this one under another slug holds while it is listed.

@@ -48,7 +48,7 @@ def told(
     last = steps[-1] if steps else None
     if last is not None and _restless(last, since or case.now) and not _is_news(change, steps):
         marked = _marked(change, last)
-        settled = since is not None and case.now - since >= STABLE
+        settled = since is not None and _is_stable(since, case.now)
         return NewChange(marked, state_of(usual) if settled or not _wanted(usual) else "held", usual if settled else ())
     lately = _since_it_settled(steps)
     if len(lately) + 1 >= MANY and _wanted(usual) and _swings(change, lately):
@@ -78,7 +78,7 @@ def steps(changes: Iterable[Change], gone: Collection[str], case: Case) -> Itera
         slug = held.change.slug
         if _track(held.change) in changed or slug in gone:
             yield HoldStep(held.id, "retracted", held.polls)
-        elif slug not in missing and case.now - held.detected_at >= STABLE:
+        elif slug not in missing and _is_stable(held.detected_at, case.now):
             usual = tell_in(case, held.change)
             yield HoldStep(held.id, state_of(usual), held.polls, usual)
 
@@ -107,7 +107,12 @@ def _track(change: Change) -> tuple[str, str]:
 
 
 def _restless(last: Past, now: datetime) -> bool:
-    return FLAPPING in last.change.detail and now - last.at < STABLE
+    return FLAPPING in last.change.detail and not _is_stable(last.at, now)
+
+
+def _is_stable(since: datetime, now: datetime) -> bool:
+    """A clock that was set back far makes nobody wait until it shows again what it showed."""
+    return abs(now - since) >= STABLE
 
 
 def _since_it_settled(steps: Sequence[Past]) -> Sequence[Past]:

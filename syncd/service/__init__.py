@@ -1,23 +1,27 @@
 """The daemon: when each key is polled, who delivers, and how it all stops. The flows decide nothing of this.
 
     scheduler (APScheduler)   one job per key ──> a pool of poll workers ──> poll(key), one at a time per key
-                                                                              │ announced something
-    outbox thread             sleeps until something is due, or is woken  <───┘
+        ^ asks when                                 │ not yet ^                 │ announced something
+    timetable (no clock) <──────────────────────────┴─────────┴── learn ────────┤
+                                                                                │
+    outbox thread             sleeps until something is due, or is woken  <─────┘
 
 The thread that calls `run` only waits for wishes: to stop, to poll now, whatever a signal handler may not do itself.
+Meanwhile it watches the clock.
 
-Start: a key is due at max(now, last poll + interval); overdue and new keys run at once, in the order of their hash,
-as many at a time as there are workers. Afterwards each key keeps a phase of its own within the interval, so that a
-thousand keys do not ask in the same second.
+Start: keys that are overdue or new run at once, in the order of their hash, as many at a time as there are workers.
+Afterwards each key keeps a rhythm of its own, so that a thousand keys do not ask in the same second. The rules stand in
+`syncd.core.schedule`, what is remembered for them in `syncd.service.timetable`.
+Sleep: what was missed is polled once. A clock that jumps ahead is a machine that slept, and wakes the scheduler, whose
+timer did not run meanwhile; one that was set back has every key planned anew.
 Stop: no new polls; those under way finish, what is ready is delivered, both within the grace time.
 No fault of the network, the vendor or the database ends the daemon.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -29,80 +33,35 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from syncd.core.reading import Scope
+from syncd.core.routing import KeyFacts
+from syncd.core.schedule import KeySchedule
+from syncd.core.text import moment
 from syncd.errors import LockHeld, StoreError
 from syncd.outbox import Outbox, Sent
 from syncd.poll import Polled, Poller, Target
-from syncd.store.keys import KeySchedule
+from syncd.service.timetable import Timetable
 
 # How often the outbox looks although nobody woke it: another process may have announced something.
 LOOK_AGAIN: Final = 5.0
 # How long stopping may take: longer than a request's usual deadline, shorter than systemd's patience (TimeoutStopSec).
 GRACE: Final = 45.0
 
-# How often to look whether somebody set the clock back.
+# How often to look whether the clock jumped, and by how many seconds it must have: less is a clock being corrected.
 CLOCK_WATCH: Final = 5.0
-
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_JUMP: Final = 1.0
 
 log = structlog.get_logger()
 
 
-class HashedPhase(BaseTrigger):  # type: ignore[misc]  # APScheduler has no annotations
-    """Fires at fixed points of time, an interval apart, whose offset follows from the key's name.
+class Following(BaseTrigger):  # type: ignore[misc]  # APScheduler has no annotations
+    """Has the timetable say when a key runs next. As that is always later than now, what was missed runs once."""
 
-    It is the same after every restart, and missed points are not made up for one by one. The first point after a run
-    out of turn is kept too, however near: no key waits longer than its interval.
-    """
-
-    def __init__(self, name: str, interval: timedelta) -> None:
-        self.interval = interval
-        self.phase = phase(name, interval)
+    def __init__(self, timetable: Timetable, name: str) -> None:
+        self._timetable, self._name = timetable, name
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:  # noqa: ARG002
-        """The next point after now."""
-        return next_point(now, self.interval, self.phase)
-
-
-def phase(name: str, interval: timedelta) -> timedelta:
-    """The key's own offset within the interval, the same on every machine."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return interval * (int.from_bytes(digest, "big") / 2**64)
-
-
-def next_point(after: datetime, interval: timedelta, offset: timedelta) -> datetime:
-    """The first point of the grid that is later than `after`."""
-    passed = (after - _EPOCH - offset) // interval
-    return _EPOCH + offset + (passed + 1) * interval
-
-
-def first_run(schedule: KeySchedule | None, interval: timedelta, now: datetime) -> datetime:
-    """When a key is due at start: an interval after its last poll, at once if that has passed or it is new."""
-    if schedule is None or schedule.last_poll_at is None:
-        return now
-    # A last poll in the future is a clock that was set back: waiting for it could take years.
-    return max(now, min(schedule.last_poll_at, now) + interval)
-
-
-def waiting(targets: Iterable[Target], schedules: Mapping[str, KeySchedule], now: datetime) -> dict[str, datetime]:
-    """The keys whose account or address the vendor asked to leave alone, each with until when."""
-    asked: dict[tuple[str | None, str], datetime] = {}
-    targets = list(targets)
-    for target in targets:
-        known = schedules.get(target.facts.name)
-        if known is not None and known.retry_at is not None and known.retry_at > now:
-            who = _who(target, known.retry_scope)
-            asked[who] = max(known.retry_at, asked.get(who, known.retry_at))
-    found = {}
-    for target in targets:
-        untils = [until for scope in ("account", "base_url") if (until := asked.get(_who(target, scope))) is not None]
-        if untils:
-            found[target.facts.name] = max(untils)
-    return found
-
-
-def _who(target: Target, scope: str | None) -> tuple[Scope, str]:
-    return ("account", target.facts.account) if scope == "account" else ("base_url", target.facts.base_url)
+        """The run after one that begins now."""
+        return self._timetable.following(self._name, now)
 
 
 @dataclass
@@ -124,21 +83,21 @@ class Service:
     # by itself.
     _wishes: SimpleQueue[Callable[[], None] | None] = field(default_factory=SimpleQueue)
     _scheduler: BackgroundScheduler = None
+    _timetable: Timetable = field(init=False)
     _stopping: bool = False
     taken_over: bool = field(default=False, init=False)
-    # Guards the next three.
+    # Guards the next one.
     _lock: threading.Condition = field(default_factory=threading.Condition)
     _under_way: int = 0
-    _waits: dict[tuple[Scope, str], datetime] = field(default_factory=dict)
-    # When each key was last brought forward because another one had news, or had news itself.
-    _pulled: dict[str, datetime] = field(default_factory=dict)
     _news: threading.Event = field(default_factory=threading.Event)
     _polls_over: threading.Event = field(default_factory=threading.Event)
     _doubtful: bool = True
 
     def run(self, schedules: Mapping[str, KeySchedule]) -> bool:
         """Poll and deliver until `stop`; then finish what is under way. False if the grace time did not suffice."""
-        self._scheduler = self._make_scheduler(schedules)
+        facts = [target.facts for target in self.targets]
+        self._timetable = Timetable(facts, self.intervals, schedules, self.clock())
+        self._scheduler = self._make_scheduler()
         # A daemon: a sink that blocks for ever must not keep the process.
         sender = threading.Thread(target=self._send_until_over, name="outbox", daemon=True)
         sender.start()
@@ -173,11 +132,7 @@ class Service:
                 wish = self._wishes.get(timeout=self.clock_watch)
             except Empty:
                 skew, earlier = self._skew(), skew
-                if skew < earlier - 1:
-                    log.warning("clock.set_back", seconds=round(earlier - skew))
-                    self._rephase()
-                    self._doubtful = True  # the outbox thread looks through what waits
-                    self._news.set()
+                self._follow_clock(skew - earlier)
                 if not self._is_ours():
                     self.taken_over = self._stopping = True
                     return
@@ -185,6 +140,19 @@ class Service:
                 if wish is None:
                     return
                 wish()
+
+    def _follow_clock(self, jumped: float) -> None:
+        """The clock shows so many seconds more than have passed."""
+        if abs(jumped) < _JUMP:
+            return
+        if jumped < 0:
+            log.warning("clock.set_back", seconds=round(-jumped))
+            self._plan_anew(timedelta(seconds=-jumped))
+            self._doubtful = True  # the outbox thread looks through what waits
+        else:
+            log.info("clock.jumped_ahead", seconds=round(jumped), why="the machine slept, or its clock was set")
+            self._scheduler.wakeup()
+        self._news.set()
 
     def _is_ours(self) -> bool:
         try:
@@ -202,52 +170,50 @@ class Service:
 
     # --- polling ---
 
-    def _make_scheduler(self, schedules: Mapping[str, KeySchedule]) -> BackgroundScheduler:
+    def _make_scheduler(self) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(self.workers)},
             # Late is better than never, once is enough, and one poll of a key at a time.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        now = self.clock()
-        in_hash_order = sorted(self.targets, key=lambda target: phase(target.facts.name, timedelta(days=1)))
-        for position, target in enumerate(in_hash_order):
-            name, interval = target.facts.name, self.intervals[target.facts.name]
-            known = schedules.get(name)
-            if known is not None and known.retry_at is not None:
-                self._wait(target, known.retry_scope, known.retry_at)
-            # A microsecond apart: the scheduler starts due jobs in the order of their time.
-            first = first_run(known, interval, now) + timedelta(microseconds=position)
-            scheduler.add_job(self._tick, HashedPhase(name, interval), [target], id=name, next_run_time=first)
+        targets = {target.facts.name: target for target in self.targets}
+        for name, first in self._timetable.first_runs(self.clock()):
+            trigger = Following(self._timetable, name)
+            scheduler.add_job(self._tick, trigger, [targets[name]], id=name, next_run_time=first)
         return scheduler
 
     def _poll_all(self) -> None:
         for job in self._scheduler.get_jobs():
             job.modify(next_run_time=self.clock())
 
-    def _rephase(self) -> None:
+    def _plan_anew(self, set_back: timedelta) -> None:
         """Without this, keys would wait until the clock shows again what it showed before."""
+        self._timetable.set_back(set_back)
         for job in self._scheduler.get_jobs():
-            job.modify(next_run_time=job.trigger.get_next_fire_time(None, self.clock()))
+            job.modify(next_run_time=self._timetable.due(job.id, self.clock()))
 
     def _tick(self, target: Target) -> None:
-        """One run of a key's job: poll, unless the vendor asked to wait or syncd is stopping."""
-        until = self._asked_to_wait(target)
-        if until is not None:
-            # Those who wait for the same moment do not all ask in it.
-            spread = phase(target.facts.name, min(timedelta(seconds=10), self.intervals[target.facts.name]))
-            self._scheduler.modify_job(target.facts.name, next_run_time=until + spread)
-            return
+        """One run of a key's job, unless syncd is stopping."""
         with self._lock:
             if self._stopping:
                 return
             self._under_way += 1
         try:
-            self._poll(target)
+            self._poll_or_wait(target)
         finally:
             with self._lock:
                 self._under_way -= 1
                 self._lock.notify_all()
+
+    def _poll_or_wait(self, target: Target) -> None:
+        """Poll, unless the vendor asked to wait or others of the account go first."""
+        now = self.clock()
+        until = self._timetable.not_before(target.facts.name, now)
+        if until > now:
+            self._move({target.facts.name: until})
+        else:
+            self._poll(target)
 
     def _poll(self, target: Target) -> None:
         try:
@@ -258,49 +224,29 @@ class Service:
         except Exception:
             log.exception("poll.failed", key=target.facts.name, hint="a bug: please report it; the key is polled again")
             return
-        if polled.retry is not None:
-            self._wait(target, polled.retry.scope, polled.retry.at)
         log_polled(polled)
         if polled.announced:
             self._news.set()
-        if polled.changes:
-            self._pull_siblings(target)
+        self._learn(target.facts, polled)
 
-    def _pull_siblings(self, target: Target) -> None:
-        """What changed for one key of a vendor has likely changed for the others: ask them now, to tell it together.
-
-        Of each key at most once in its interval: no key costs more than twice its usual polls.
-        """
+    def _learn(self, key: KeyFacts, polled: Polled) -> None:
+        """Move the runs that this poll is a reason to move."""
         now = self.clock()
-        with self._lock:
+        learned = self._timetable.learn(polled, now)
+        if learned.aside is not None:
+            left = polled.facts.rate_limit_remaining
+            log.info("rate_limit.low", account=key.account, remaining=left, until=moment(learned.aside))
+        if learned.next_run is not None:
+            self._move({key.name: learned.next_run})
+        if polled.changes and not self._stopping:
+            self._move(dict.fromkeys(self._timetable.siblings(key.name, now), now))
+
+    def _move(self, runs: Mapping[str, datetime]) -> None:
+        """Have these keys run then. Whoever calls this is under way, so that the scheduler is not yet shut down."""
+        for name, then in runs.items():
             if self._stopping:
                 return
-            self._pulled[target.facts.name] = now  # those that it pulls need not pull it in turn
-        for other in self.targets:
-            if other.facts.base_url == target.facts.base_url and self._may_pull(other.facts.name, now):
-                self._scheduler.modify_job(other.facts.name, next_run_time=now)
-
-    def _may_pull(self, name: str, now: datetime) -> bool:
-        with self._lock:
-            last = self._pulled.get(name)
-            # One in the future is a clock that was set back.
-            if last is not None and abs(now - last) < self.intervals[name]:
-                return False
-            self._pulled[name] = now
-            return True
-
-    def _wait(self, target: Target, scope: str | None, until: datetime) -> None:
-        """Remember that the vendor asked everybody of this account, or at this address, to wait."""
-        who = _who(target, scope)
-        with self._lock:
-            self._waits[who] = max(until, self._waits.get(who, until))
-
-    def _asked_to_wait(self, target: Target) -> datetime | None:
-        with self._lock:
-            account = self._waits.get(("account", target.facts.account))
-            address = self._waits.get(("base_url", target.facts.base_url))
-        now = self.clock()
-        return max((until for until in (account, address) if until is not None and until > now), default=None)
+            self._scheduler.modify_job(name, next_run_time=then)
 
     # --- delivering ---
 
