@@ -24,11 +24,12 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from syncd import config
-from syncd.config import Config, Database, Key, Rules, Schedule, Slack, Vendor, files
+from syncd.config import Config, Database, Detection, Key, Rules, Schedule, Slack, Vendor, files
 from syncd.config.problems import LISTS, Refused
 from syncd.config.requests import LARGEST_REQUEST
 from syncd.config.tables import DEFAULTS
 from syncd.core import rules
+from syncd.core.balance import Thresholds
 from syncd.core.requests import SavedRequest
 from syncd.core.routing import KeyFacts, Route, sees
 from syncd.core.secret import Secret
@@ -144,6 +145,13 @@ def test_every_setting_is_read(folder: Path) -> None:
         [schedule]
         interval = "1h"
         max_concurrent = 32
+        [detection]
+        confirm_removal = { polls = 3, after = "1h" }
+        suspicious_drop = { share = 0.35, count = 2 }
+        remind = "7d"
+        [credits]
+        low = 1000.5
+        runway = "3d"
         [rules]
         record_only = ["model.description.*"]
         unknown_params = "ignore"
@@ -153,6 +161,7 @@ def test_every_setting_is_read(folder: Path) -> None:
         secret = "env:KEY"
         account = "acme"
         interval = "5m"
+        formerly = ["default", "main", "default"]
         base_url = "http://127.0.0.1:8080"
         labels = { tenant = "acme", env = "prod" }
         [[routes]]
@@ -190,6 +199,7 @@ def test_every_setting_is_read(folder: Path) -> None:
                 interval=timedelta(minutes=5),
                 base_url="http://127.0.0.1:8080",
                 labels={"tenant": "acme", "env": "prod"},
+                formerly=("default", "main"),
             ),
         ),
         routes=(
@@ -219,6 +229,8 @@ def test_every_setting_is_read(folder: Path) -> None:
                 ("pr*",),
             ),
         ),
+        detection=Detection(3, timedelta(hours=1), Decimal("0.35"), 2, timedelta(days=7)),
+        credits=Thresholds(low=Decimal("1000.5"), runway=timedelta(days=3)),
     )
 
     assert expected == loaded(folder, text, WITH_SLACK)
@@ -1273,6 +1285,9 @@ def api_url(address: str, message: str, hint: str) -> tuple[str, str, str, str]:
     return f"[slack]\napi_url = '{address}'", "slack.api_url", message, hint
 
 
+CONFIRM, AT_CONFIRM = "[detection]\nconfirm_removal = ", "detection.confirm_removal."
+DROP, AT_DROP = "[detection]\nsuspicious_drop = ", "detection.suspicious_drop."
+
 PROBLEMS = {
     "an unknown table": ("[web]\nlisten = 'a'", "web", "unknown", "known here: [database], [vendor]"),
     "a misspelt table": ("[vendors]\n", "vendors", "unknown", "did you mean [vendor]?"),
@@ -1287,7 +1302,7 @@ PROBLEMS = {
         "unknown setting",
         "it belongs under [vendor]; known here: interval, max_concurrent",
     ),
-    "an unknown setting of a key": ("#key\nformerly = ['a']", 'keys[0] "prod".formerly', "unknown setting", "known"),
+    "an unknown setting of a key": ("#key\nnickname = 'a'", 'keys[0] "prod".nickname', "unknown setting", "known"),
     "an unknown setting of a route": ("#route\nescalate = 'a'", 'routes[0] "all".escalate', "unknown setting", "known"),
     "a table that is a value": ("#top\nvendor = 5", "vendor", "must be a table", "write [vendor]"),
     "a table that is a list": ("[[vendor]]\n", "vendor", "must be a table", "write [vendor]"),
@@ -1323,6 +1338,64 @@ PROBLEMS = {
     "a size of nothing": ("[vendor]\nmax_response = 0", "vendor.max_response", "is out of range", "16MiB"),
     "a size below zero": ("[vendor]\nmax_response = -5", "vendor.max_response", "is out of range", "16MiB"),
     "a size above all": ("[vendor]\nmax_response = '2GiB'", "vendor.max_response", "is out of range", "memory"),
+    "a confirmation that is no table": (
+        "[detection]\nconfirm_removal = 2",
+        "detection.confirm_removal",
+        "must be a table",
+        'write confirm_removal = { polls = 2, after = "30m" }',
+    ),
+    "an unknown member of a table": (
+        "[detection]\nconfirm_removal = { poll = 2 }",
+        "detection.confirm_removal.poll",
+        "unknown setting",
+        "did you mean polls?",
+    ),
+    "another unknown member of a table": (
+        "[detection]\nsuspicious_drop = { n = 2 }",
+        "detection.suspicious_drop.n",
+        "unknown setting",
+        "known here: share, count",
+    ),
+    "no polls": (CONFIRM + "{ polls = 0 }", AT_CONFIRM + "polls", "is out of range", "1 to 100"),
+    "many polls": (CONFIRM + "{ polls = 101 }", AT_CONFIRM + "polls", "is out of range", "default is 2"),
+    "half a poll": (CONFIRM + "{ polls = 1.5 }", AT_CONFIRM + "polls", "must be a whole", "without"),
+    "a yes of polls": (CONFIRM + "{ polls = true }", AT_CONFIRM + "polls", "must be a whole", "without"),
+    "a long confirmation": (CONFIRM + "{ after = '32d' }", AT_CONFIRM + "after", "is out of range", "31d"),
+    "a confirmation of a number": (CONFIRM + "{ after = 5 }", AT_CONFIRM + "after", "is not a duration", "unit"),
+    "a share of nothing": (DROP + "{ share = 0 }", AT_DROP + "share", "is out of range", "a fifth"),
+    "a share of more than all": (DROP + "{ share = 1.01 }", AT_DROP + "share", "is out of range", "a fifth"),
+    "a share in percent": (DROP + "{ share = '20%' }", AT_DROP + "share", "is not a number", "0.2"),
+    "a share of no number": (DROP + "{ share = nan }", AT_DROP + "share", "is not a number", "0.2"),
+    "a drop of none": (DROP + "{ count = 0 }", AT_DROP + "count", "is out of range", "at least 1"),
+    "a drop of a part": (DROP + "{ count = 0.5 }", AT_DROP + "count", "must be a whole", "without"),
+    "a hasty reminder": ("[detection]\nremind = '59m'", "detection.remind", "is out of range", "1h to 31d"),
+    "a late reminder": ("[detection]\nremind = '32d'", "detection.remind", "is out of range", "off"),
+    "a reminder that says never": ("[detection]\nremind = 'never'", "detection.remind", "is not a duration", '"off"'),
+    "a reminder that is a switch": ("[detection]\nremind = false", "detection.remind", "is not a duration", '"off"'),
+    "less than nothing": ("[credits]\nlow = -1", "credits.low", "is out of range", "from 0"),
+    "credits in quotes": ("[credits]\nlow = '1000'", "credits.low", "is not a number", "without quotes"),
+    "endless credits": ("[credits]\nlow = inf", "credits.low", "is not a number", "1000"),
+    "more credits than there are": ("[credits]\nlow = 1e16", "credits.low", "is out of range", "from 0"),
+    "a short runway": ("[credits]\nrunway = '59m'", "credits.runway", "is out of range", "1h to 365d"),
+    "a long runway": ("[credits]\nrunway = '366d'", "credits.runway", "is out of range", "3d"),
+    "a runway of days without a unit": ("[credits]\nrunway = 3", "credits.runway", "is not a duration", "unit"),
+    "a former name that is none": (
+        "#key\nformerly = ['a b']",
+        'keys[0] "prod".formerly[0]',
+        "is not a name",
+        "letters",
+    ),
+    "a former name by itself": ("#key\nformerly = 'a'", 'keys[0] "prod".formerly', "must be a list", "formerly = ["),
+    "the name it has": ("#key\nformerly = ['prod']", 'keys[0] "prod".formerly', "holds the name it has now", "before"),
+    "a folder without a path": ("[[key_folders]]\n", "key_folders[0].path", "is missing", "every [[key_folders]]"),
+    "a folder of one bracket": ("[key_folders]\npath = 'a'", "key_folders", "must be a list of tables", "two brackets"),
+    "a folder of no name": ("[[key_folders]]\npath = ' '", "key_folders[0].path", "is not the name of a f", "keys.d"),
+    "a folder that is not there": (
+        "[[key_folders]]\npath = 'a'",
+        "key_folders[0].path",
+        "there is no folder",
+        "create",
+    ),
     "no workers": ("[schedule]\nmax_concurrent = 0", "schedule.max_concurrent", "is too small", "at least 1"),
     "many workers": ("[schedule]\nmax_concurrent = 33", "schedule.max_concurrent", "is too large", "at most 32"),
     "workers as text": ("[schedule]\nmax_concurrent = '5'", "schedule.max_concurrent", "must be a whole", "without"),
@@ -1954,6 +2027,58 @@ def test_a_literal_secret_in_a_body_is_told_once(folder: Path) -> None:
     assert problem.message.startswith("a literal secret is refused")
 
 
+# Names that keys had before.
+
+
+def test_a_former_name_belongs_to_nobody_else(folder: Path) -> None:
+    spare = '[[keys]]\nname = "spare"\nsecret = "env:KEY_2"\n'
+    taken = only_problem_of(folder, f'{ONE_KEY}formerly = ["spare"]\n{spare}')
+    assert (taken.place, taken.message) == ('keys[0] "prod".formerly', "holds the name of keys[1]")
+    claimed = only_problem_of(folder, f'{ONE_KEY}formerly = ["old"]\n{spare}formerly = ["older", "old"]\n')
+    assert (claimed.place, claimed.message) == ('keys[1] "spare".formerly', "holds a name that keys[0] had too")
+
+
+# Settings that are tables, and those that are off.
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("confirm_removal = { polls = 5 }", Detection(confirm_polls=5)),
+        ("confirm_removal = { after = '0s' }", Detection(confirm_after=timedelta(0))),
+        ("confirm_removal = {}", Detection()),
+        ("suspicious_drop = { share = 1 }", Detection(drop_share=Decimal(1))),
+        ("suspicious_drop = { count = 1 }", Detection(drop_count=1)),
+        ("remind = 'off'", Detection(remind=None)),
+        ("[detection.confirm_removal]\npolls = 100\nafter = '31d'", Detection(100, timedelta(days=31))),
+    ],
+)
+def test_each_part_of_detection_may_be_given_alone(folder: Path, written: str, expected: Detection) -> None:
+    assert loaded(folder, f"[detection]\n{written}\n{ONE_KEY}").detection == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("low = 0", Thresholds(low=Decimal(0))),
+        ("low = 2.50", Thresholds(low=Decimal("2.50"))),
+        ("runway = '1h'", Thresholds(runway=timedelta(hours=1))),
+        ("", Thresholds()),
+    ],
+)
+def test_each_threshold_may_be_given_alone(folder: Path, written: str, expected: Thresholds) -> None:
+    assert loaded(folder, f"[credits]\n{written}\n{ONE_KEY}").credits == expected
+
+
+def test_every_problem_within_a_table_is_told_at_once(folder: Path) -> None:
+    text = "[detection]\nconfirm_removal = { polls = 0, after = 5, x = 1 }\nsuspicious_drop = { share = 2 }\n"
+
+    assert {problem.place for problem in problems_of(folder, text + ONE_KEY)} == {
+        *(f"detection.confirm_removal.{name}" for name in ("polls", "after", "x")),
+        "detection.suspicious_drop.share",
+    }
+
+
 # No secret is ever shown.
 
 MARK = "m4rk3d"
@@ -1998,7 +2123,7 @@ def test_a_secret_in_the_place_of_any_setting_is_not_shown(
     else:
         # Names, labels and globs are free text: there only what is surely a key of the vendor is refused.
         assert marked != MARKED_KEY
-        assert setting in {"labels", "models", "categories", "name", "account"}
+        assert setting in {"labels", "models", "categories", "name", "account", "formerly"}
         return
 
     assert MARK not in shown
@@ -2088,6 +2213,8 @@ def test_what_is_commented_out_in_the_example_is_good_too(folder: Path) -> None:
     text = re.sub(r"^# (\[\[|[a-z_]+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     (folder / "secrets").mkdir()
     (folder / "secrets" / "staging").write_text(ANOTHER_KEY)
+    (folder / "keys.d").mkdir()
+    (folder / "keys.d" / "tenant").write_text(ENVIRON["KEY_3"])
     (folder / "requests").mkdir()
     (folder / "requests" / "thumbs.json").write_text('{"model": "grok-imagine-image"}')
 
@@ -2095,7 +2222,8 @@ def test_what_is_commented_out_in_the_example_is_good_too(folder: Path) -> None:
         folder, text, {"VIVIX_KEY": A_KEY, "SLACK_BOT_TOKEN": TOKEN, "SLACK_WEBHOOK_URL": HOOK}, rules.KINDS
     )
 
-    assert [key.name for key in example.keys] == ["prod", "staging"]
+    assert [key.name for key in example.keys] == ["prod", "staging", "tenant"]
+    assert example.credits == Thresholds(low=Decimal(1000), runway=timedelta(days=3))
     assert [route.to for route in example.routes[3:]] == ["slack:#vivix", WEBHOOK_TO, "slack:#acme"]
     assert [request.name for request in example.requests] == ["nightly hero", "thumbnails"]
 
@@ -2104,14 +2232,16 @@ def test_the_example_says_the_defaults(folder: Path, cwd: Path) -> None:
     example = config.load(EXAMPLE, {"VIVIX_KEY": A_KEY}, cwd)
     default = loaded(folder, ONE_KEY)
 
-    for table in ("database", "vendor", "schedule", "slack", "rules"):
+    for table in ("database", "vendor", "schedule", "slack", "detection", "credits", "rules"):
         assert getattr(default, table) == getattr(example, table)
     assert example.routes[0] == dataclasses.replace(loaded(folder, ONE_KEY + ONE_ROUTE).routes[0], name="everything")
 
 
 @pytest.mark.parametrize(("table", "setting"), EVERY_SETTING)
 def test_a_setting_stands_in_the_example_with_a_sentence(table: str, setting: str) -> None:
-    lines = [line for section in sections(EXAMPLE.read_text(), table) for line in section.splitlines()]
+    # A table that nobody needs is commented out with its heading.
+    text = re.sub(r"^# (\[\[\w+\]\])$", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    lines = [line for section in sections(text, table) for line in section.splitlines()]
 
     assert any(re.match(rf"(# )?{setting} = .+ # .{{10}}", line) or names_a_table(setting, line) for line in lines)
 
@@ -2129,7 +2259,14 @@ def test_a_setting_stands_in_the_documentation_with_its_default(table: str, sett
     (row,) = re.findall(rf"^\| `{setting}` \|(.+)\|(.+)\|(.+)\|$", section, re.MULTILINE)
 
     assert all(cell.strip() for cell in row)
-    assert default is None or json.dumps(default).strip('"') == row[1].strip(" `")
+    assert default is None or as_written(default).strip('"') == row[1].strip(" `")
+
+
+def as_written(default: object) -> str:
+    """As TOML has it."""
+    if not isinstance(default, dict):
+        return str(default) if isinstance(default, Decimal) else json.dumps(default)
+    return "{ " + ", ".join(f"{name} = {as_written(value)}" for name, value in default.items()) + " }"
 
 
 def test_the_documentation_describes_no_setting_that_is_not_there() -> None:

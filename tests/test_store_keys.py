@@ -5,13 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from syncd.core.routing import Route
+from syncd.demo.vendor import SimulatedVendor
+from syncd.errors import StoreError
 from tests.conftest import Clock
-from tests.watching import Watch, at, listing, model, refusal, watching
+from tests.program import Home
+from tests.watching import Watch, at, listing, model, refusal, watching, with_price
 
 A = model("a")
 
@@ -232,3 +236,168 @@ def test_keys_may_leave_and_come_back_while_others_are_polled(watch: Watch, cloc
     watch.store.register([], clock())
     assert watch.rows("SELECT subject FROM conditions WHERE closed_at IS NULL") == []
     assert watch.one("SELECT COUNT(*) FROM conditions WHERE kind = 'vendor.unreachable'") > 0
+
+
+# --- another name --------------------------------------------------------------------------------------------------
+
+
+def rename(watch: Watch, old: str, new: str, *, account: str = "acme", formerly: tuple[str, ...] = ()) -> None:
+    """The configuration of now calls the key so."""
+    watch.keys = {new if name == old else name: key for name, key in watch.keys.items()}
+    watch.keys[new] = replace(watch.keys[new], name=new, account=account)
+    watch.store.register(watch.keys.values(), watch.clock(), {new: formerly or (old,)})
+
+
+def test_a_history_goes_on_under_the_new_name(watch: Watch):
+    watch.answer("prod", listing(with_price(A, 11, 20)))
+    before = watch.rows(
+        "SELECT change_id, kind, detected_at FROM change_log WHERE key_name = 'prod' ORDER BY change_id"
+    )
+    rename(watch, "prod", "live")
+    query = "SELECT change_id, kind, detected_at FROM change_log WHERE key_name = 'live' ORDER BY change_id"
+    assert watch.rows(query) == before
+    assert watch.rows("SELECT name, retired_at FROM api_keys ORDER BY id") == [("other", None), ("live", None)]
+    assert watch.answer("live", listing(with_price(A, 11, 20))).outcome == "unchanged"
+    assert watch.answer("live", listing(with_price(A, 12, 20))).changes == 1
+
+
+def test_a_former_name_does_nothing_once_it_has_done_its_work(watch: Watch, clock: Clock):
+    rename(watch, "prod", "live")
+    before = watch.rows("SELECT * FROM api_keys ORDER BY id")
+    clock.advance(hours=1)
+    watch.store.register(watch.keys.values(), clock(), {"live": ("prod", "older")})
+    assert watch.rows("SELECT * FROM api_keys ORDER BY id") == before
+
+
+def test_a_key_that_had_left_comes_back_under_another_name(watch: Watch):
+    key = watch.keys["prod"]
+    watch.retire("prod")
+    watch.keys["prod"] = key
+    rename(watch, "prod", "live")
+    assert watch.rows("SELECT name, retired_at FROM api_keys ORDER BY id") == [("other", None), ("live", None)]
+    assert watch.answer("live", listing(A)).outcome == "unchanged"
+
+
+def test_of_several_former_names_the_one_that_is_stored_counts(watch: Watch):
+    rename(watch, "prod", "live", formerly=("first", "prod", "second"))
+    assert watch.answer("live", listing(A)).outcome == "unchanged"
+
+
+def test_conditions_follow_the_name(watch: Watch):
+    refuse(watch)
+    rename(watch, "prod", "live")
+    assert watch.row("SELECT subject FROM conditions WHERE closed_at IS NULL") == ("key:live",)
+    assert conditions(watch)[0][2] == ["live"]
+    assert not watch.answer("live", refusal("KEY_REVOKED"), status=401).announced
+    watch.answer("live", listing(A))
+    assert [closed is None for _, closed, _, _ in conditions(watch)] == [False]
+    assert edges(watch) == ["opened", "closed", "changed"]
+
+
+def test_an_outage_that_keys_share_follows_the_name(watch: Watch):
+    fail(watch, "prod", "other")
+    watch.answer("prod", listing(A))
+    fail(watch, "third")
+    watch.retire("third")
+    rename(watch, "prod", "live")
+    rename(watch, "other", "spare")
+    watch.store.register(watch.keys.values(), watch.clock(), {"live": ("prod",), "spare": ("other",)})
+    detail = watch.one("SELECT detail FROM conditions")
+    assert (list(detail["keys"]), detail["recovered"], detail["retired"]) == (["spare"], ["live"], ["third"])
+    watch.answer("spare", listing(A))
+    assert conditions(watch)[0][1] is not None
+
+
+def test_the_account_that_was_called_as_the_key_follows(watch: Watch):
+    watch.keys["prod"] = replace(watch.keys["prod"], account="prod")
+    watch.store.register(watch.keys.values(), watch.clock())
+    watch.answer("prod", listing(A, balance=500))
+    write = (
+        "INSERT INTO conditions (kind, subject, severity, opened_at, detail) VALUES (:kind, :subject, 'risky', :at, :d)"
+    )
+    detail = '{"account":"prod","keys":{"prod":"low"},"left":0.10,"requests":{"prod":{"request":"prod"}}}'
+    watch.write(write, kind="balance.low", subject="account:prod", at=watch.clock(), d=detail)
+    rename(watch, "prod", "live", account="live")
+    assert ("live",) in watch.rows("SELECT account FROM balance_days")
+    assert ("prod",) not in watch.rows("SELECT account FROM balance_days")
+    assert watch.row("SELECT subject, detail FROM conditions") == (
+        "account:live",
+        {"account": "live", "keys": {"live": "low"}, "left": 0.1, "requests": {"live": {"request": "prod"}}},
+    )
+
+
+def test_an_account_that_others_share_keeps_its_name(watch: Watch):
+    for name in ("prod", "other"):
+        watch.keys[name] = replace(watch.keys[name], account="prod")
+    watch.store.register(watch.keys.values(), watch.clock())
+    watch.answer("prod", listing(A, balance=500))
+    rename(watch, "prod", "live", account="live")
+    assert ("prod",) in watch.rows("SELECT account FROM balance_days")
+
+
+def test_two_histories_are_not_made_one(watch: Watch):
+    """Started once with the new name alone: it has a history of its own since."""
+    del watch.keys["prod"]
+    watch.answer("live", listing(A))
+    before = watch.rows("SELECT * FROM api_keys ORDER BY id")
+    with pytest.raises(StoreError) as caught:
+        watch.store.register(watch.keys.values(), watch.clock(), {"live": ("prod",)})
+    assert str(caught.value) == (
+        "there is a history of the key 'live' and one of 'prod', and they cannot be made one; "
+        "take 'prod' out of `formerly` of 'live': what is stored stays under the name it has"
+    )
+    assert watch.rows("SELECT * FROM api_keys ORDER BY id") == before
+
+
+def test_a_name_that_was_given_up_may_be_taken(watch: Watch):
+    """One start later: that both happen at once is refused by the configuration."""
+    rename(watch, "prod", "live")
+    rename(watch, "other", "prod")
+    assert watch.rows("SELECT name FROM api_keys WHERE retired_at IS NULL ORDER BY id") == [("prod",), ("live",)]
+
+
+# --- another secret ------------------------------------------------------------------------------------------------
+
+
+def test_a_secret_that_changes_is_noted_and_the_history_goes_on(watch: Watch, clock: Clock):
+    query = "SELECT rotated_at FROM key_status WHERE key_name = 'prod'"
+    assert watch.one(query) is None
+    clock.advance(hours=1)
+    watch.keys["prod"] = replace(watch.keys["prod"], fingerprint="fedcba98")
+    watch.store.register(watch.keys.values(), clock())
+    rotated = at(clock())
+    assert watch.one(query) == rotated
+    clock.advance(hours=1)
+    watch.store.register(watch.keys.values(), clock())
+    assert watch.one(query) == rotated
+    assert watch.answer("prod", listing(A)).outcome == "unchanged"
+
+
+def test_a_key_may_get_another_name_and_another_secret_at_once(watch: Watch, clock: Clock):
+    watch.keys["prod"] = replace(watch.keys["prod"], fingerprint="fedcba98")
+    rename(watch, "prod", "live")
+    assert watch.one("SELECT rotated_at FROM key_status WHERE key_name = 'live'") == at(clock())
+
+
+# --- through the program -------------------------------------------------------------------------------------------
+
+
+def test_a_key_with_another_name_is_polled_alone_and_compared_with_what_it_listed_before(tmp_path: Path):
+    with SimulatedVendor() as vendor:
+        home = Home(tmp_path, vendor, "old", "spare")
+        assert home.run("once").code == 0
+        text = (tmp_path / "config.toml").read_text()
+        (tmp_path / "config.toml").write_text(text.replace('name = "old"', 'name = "new"\nformerly = ["old"]'))
+        rehearsed = home.run("once", "--dry-run", "--key", "new")
+        assert (rehearsed.code, home.rows("SELECT name FROM api_keys ORDER BY id")) == (0, [("old",), ("spare",)])
+        polled = home.run("once", "--key", "new")
+        assert polled.code == 0
+        assert "unchanged" in polled.said
+        assert home.rows("SELECT name, retired_at FROM api_keys ORDER BY id") == [("new", None), ("spare", None)]
+
+        (tmp_path / "config.toml").write_text(text)
+        assert home.run("once").code == 0
+        (tmp_path / "config.toml").write_text(text.replace('name = "old"', 'name = "new"\nformerly = ["old"]'))
+        refused = home.run("once")
+        assert refused.code == 2
+        assert "there is a history of the key 'new' and one of 'old'" in refused.err

@@ -42,12 +42,25 @@ def upgrade() -> None:
             " ELSE edge IS NULL OR edge IN ('unconfirmed','back') END",
         )
     op.drop_index("uq_announcements_change", "announcements")
-    _unique("uq_announcements_change", ["change_id", "destination_id"], "change_id IS NOT NULL AND edge IS NULL")
-    _unique(
+    _index(
+        "uq_announcements_change",
+        "announcements",
+        ["change_id", "destination_id"],
+        "change_id IS NOT NULL AND edge IS NULL",
+        unique=True,
+    )
+    _index(
         "uq_announcements_held",
+        "announcements",
         ["change_id", "edge", "destination_id"],
         "change_id IS NOT NULL AND edge IS NOT NULL",
+        unique=True,
     )
+    # Neither of the two serves those who ask for everything that was told of a change.
+    _index("ix_announcements_change", "announcements", ["change_id"], "change_id IS NOT NULL")
+    # What is erased is looked for where it may be referred to.
+    _index("ix_deliveries_parent_id", "deliveries", ["parent_id"], "parent_id IS NOT NULL")
+    op.create_index("ix_polls_snapshot_id", "polls", ["snapshot_id"])
 
 
 _EDGE = (
@@ -56,10 +69,10 @@ _EDGE = (
 )
 
 
-def _unique(name: str, columns: list[str], where: str) -> None:
-    """A unique index over the announcements that `where` picks, on both databases."""
+def _index(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
+    """An index over the rows that `where` picks, on both databases."""
     given = sa.text(where)
-    op.create_index(name, "announcements", columns, unique=True, sqlite_where=given, postgresql_where=given)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=given, postgresql_where=given)
 
 
 def _announcements() -> sa.Table:

@@ -3,6 +3,7 @@
     find      where the file is: --config · $SYNCD_CONFIG · the usual places                  files
     load      the file, or the environment alone
                  read       bytes -> tables; secrets that stand there in clear are taken out  document
+                 folders    a table for each key that is a file of its own                    folders
                  defaults   what the file leaves out is filled in                             parse
                  parse      each setting by itself: is it known, its type, its range          parse, tables, fields
                  validate   what only the whole can tell: secrets, duplicates, where routes
@@ -23,13 +24,26 @@ from pathlib import Path
 
 from syncd.config.document import read, without_file
 from syncd.config.files import find
+from syncd.config.folders import with_key_folders
 from syncd.config.parse import parse, with_defaults
 from syncd.config.problems import Problems
 from syncd.config.tables import settings
 from syncd.config.validate import validate
-from syncd.config.values import Config, Database, Key, Rules, Schedule, Slack, Vendor
+from syncd.config.values import Config, Database, Detection, Key, Rules, Schedule, Slack, Vendor
 
-__all__ = ["Config", "Database", "Key", "Rules", "Schedule", "Slack", "Vendor", "find", "load", "settings"]
+__all__ = [
+    "Config",
+    "Database",
+    "Detection",
+    "Key",
+    "Rules",
+    "Schedule",
+    "Slack",
+    "Vendor",
+    "find",
+    "load",
+    "settings",
+]
 
 
 def load(
@@ -51,7 +65,8 @@ def load(
     """
     cwd = cwd.absolute()
     document = without_file(environ, cwd, secrets=secrets) if path is None else read(cwd / path)
-    problems = Problems(document.tables)
+    document = with_key_folders(document)
+    problems = Problems(document.tables, document.files)
     for fault in document.faults:
         problems.add(*fault)
     parsed = parse(with_defaults(document.tables), problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from syncd.config.secrets import LITERAL, LITERAL_HINT, LITERAL_MESSAGE
 from syncd.errors import ConfigError, Problem
 
 # Where, what, what to do.
-_Fault: TypeAlias = tuple[Loc | str, str, str]
+Fault: TypeAlias = tuple[Loc | str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Document:
     source: str
     folder: Path  # relative `file:` secrets start here
     tables: dict[str, Any]
-    faults: tuple[_Fault, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    files: Mapping[int, Path] = field(default_factory=dict)  # of the keys that have one of their own, by their number
 
     @property
     def is_file(self) -> bool:
@@ -45,17 +46,17 @@ def read(path: Path) -> Document:
     """The tables of this file."""
     source = str(path)
     try:
-        tables = _toml(content(path, _LARGEST_FILE))
+        tables = toml(content(path, _LARGEST_FILE))
     except Refused as refused:
         raise ConfigError(source, (Problem("file", refused.message, refused.hint),)) from None
     if isinstance(tables, Problem):
         raise ConfigError(source, (tables,))
-    literals: list[Loc] = []
-    cleared = _without_literals(tables, (), literals)
+    cleared, literals = without_literals(tables)
     return Document(source, path.parent, cleared, tuple((loc, LITERAL_MESSAGE, LITERAL_HINT) for loc in literals))
 
 
-def _toml(content: bytes) -> dict[str, Any] | Problem:
+def toml(content: bytes) -> dict[str, Any] | Problem:
+    """The tables of a file, or why it has none."""
     # The problem is returned, not raised: the library's own error holds the text and would be carried along.
     try:
         return tomllib.loads(content.decode("utf-8-sig"), parse_float=Decimal)  # editors on Windows put a mark there
@@ -71,19 +72,22 @@ def _toml(content: bytes) -> dict[str, Any] | Problem:
         return Problem("file", "cannot be read as TOML", "a number is too long or lists are nested too deep")
 
 
-def _without_literals(value: Any, loc: Loc, found: list[Loc]) -> Any:  # noqa: ANN401 - any TOML value
-    """The same value with every literal secret emptied, so that nothing later can show or store one."""
+def without_literals(tables: dict[str, Any]) -> tuple[dict[str, Any], list[Loc]]:
+    """The tables with every literal secret emptied, so that nothing later can show or store one; where they were."""
+    found: list[Loc] = []
+    return _cleared(tables, (), found), found
+
+
+def _cleared(value: Any, loc: Loc, found: list[Loc]) -> Any:  # noqa: ANN401 - any TOML value
     if isinstance(value, str) and LITERAL.search(value):
         found.append(loc)
         return ""
     if isinstance(value, list):
-        return [_without_literals(item, (*loc, number), found) for number, item in enumerate(value)]
+        return [_cleared(item, (*loc, number), found) for number, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     found.extend(loc for name in value if LITERAL.search(name))
-    return {
-        name: _without_literals(item, (*loc, name), found) for name, item in value.items() if not LITERAL.search(name)
-    }
+    return {name: _cleared(item, (*loc, name), found) for name, item in value.items() if not LITERAL.search(name)}
 
 
 _ONE_KEY = {"name": "default", "secret": "env:VIVIX_KEY"}
@@ -102,7 +106,7 @@ def without_file(environ: Mapping[str, str], cwd: Path, *, secrets: bool) -> Doc
     return Document(_ENVIRONMENT, cwd, tables, tuple(faults) if secrets else ())
 
 
-def _to(environ: Mapping[str, str], faults: list[_Fault]) -> str:
+def _to(environ: Mapping[str, str], faults: list[Fault]) -> str:
     """A bot tells better than a webhook, and both better than a console nobody watches."""
     if environ.get("SLACK_BOT_TOKEN") and (channel := environ.get("SLACK_CHANNEL")):
         try:
@@ -117,7 +121,7 @@ def _to(environ: Mapping[str, str], faults: list[_Fault]) -> str:
 _CHANNEL = re.compile(r"#|[CG][A-Z0-9]*$")
 
 
-def _halves(environ: Mapping[str, str]) -> Iterator[_Fault]:
+def _halves(environ: Mapping[str, str]) -> Iterator[Fault]:
     """A token without a channel, or a channel without a token, is a slip: alerts would go elsewhere without a word."""
     for one, other in (("SLACK_BOT_TOKEN", "SLACK_CHANNEL"), ("SLACK_CHANNEL", "SLACK_BOT_TOKEN")):
         if environ.get(one) and not environ.get(other):

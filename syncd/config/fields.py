@@ -62,6 +62,68 @@ def group_wait(value: object) -> timedelta:
     return _within(timedelta(0), _duration(value), timedelta(hours=1), "0s to 1h: an alert waits that long")
 
 
+def confirming_polls(value: object) -> int:
+    """One confirms at once; with a hundred nobody would hear of a removal for a day."""
+    return _within(1, _whole(value), 100, "1 to 100: so many listings must miss a model; the default is 2")
+
+
+def confirming_time(value: object) -> timedelta:
+    """Zero leaves it to the number of polls; a removal should not be told a month late."""
+    hint = "0s to 31d: a model must be missing for that long; the default is 30m"
+    return _within(timedelta(0), _duration(value), timedelta(days=31), hint)
+
+
+def share(value: object) -> Decimal:
+    """A part of the models. Of nothing at all every listing would be suspicious."""
+    part = _number(value, "write a number without quotes or %, such as 0.2")
+    if not 0 < part <= 1:
+        raise Refused("is out of range", "more than 0, at most 1: 0.2 is a fifth of the models")
+    return part
+
+
+def drop_count(value: object) -> int:
+    """Beside the share, so that one model of four is no drop."""
+    if (number := _whole(value)) < 1:
+        raise Refused("is out of range", "at least 1: so many models must be missing at once; the default is 5")
+    return number
+
+
+def remind(value: object) -> timedelta | None:
+    """How often a condition that lasts is told again; None for never. Below an hour it is noise."""
+    if value == "off":
+        return None
+    hint = 'write "off", or 1h to 31d: those who heard that something is wrong are reminded that often'
+    try:
+        return _within(timedelta(hours=1), _duration(value), timedelta(days=31), hint)
+    except Refused as refused:
+        raise Refused(refused.message, hint) from None
+
+
+def credits(value: object) -> Decimal:
+    """An amount that a wallet may hold. No sensible one is greater."""
+    hint = "write a number of credits without quotes, such as 1000"
+    return _within(Decimal(0), _number(value, hint), Decimal(10**15), "write a number from 0 to 1000000000000000")
+
+
+def runway(value: object) -> timedelta:
+    """Within less than an hour nobody fills a wallet, and what was spent lately says nothing of next year."""
+    hint = "1h to 365d: how long the credits should last at what is spent of late; such as 3d"
+    return _within(timedelta(hours=1), _duration(value), timedelta(days=365), hint)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refused("must be a whole number", "without quotes")
+    return value
+
+
+def _number(value: object, hint: str) -> Decimal:
+    """A number as it was written: 2.5 is exactly that."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not Decimal(value).is_finite():
+        raise Refused("is not a number", hint)
+    return Decimal(value)
+
+
 _MENTION = re.compile(r"@here|@channel|[UWS][A-Z0-9]{6,20}")
 
 
@@ -154,10 +216,9 @@ def response_size(value: object) -> int:
 
 
 def percent(value: object) -> Decimal:
-    """A number as it was written: 2.5 is exactly that."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not Decimal(value).is_finite():
-        raise Refused("is not a number", "write a number without quotes or %, such as 5 or 2.5")
-    return _within(Decimal(0), Decimal(value), Decimal(1000), "write a number from 0 to 1000")
+    """By how much a price moved: one may become many times what it was."""
+    number = _number(value, "write a number without quotes or %, such as 5 or 2.5")
+    return _within(Decimal(0), number, Decimal(1000), "write a number from 0 to 1000")
 
 
 _BASE_URL_HINT = 'write the scheme and the host only, such as "https://getvivix.com"'
@@ -185,6 +246,13 @@ def name(value: str) -> str:
         raise Refused("is not a name", "1 to 64 characters, letters, digits and . _ : / @ -")
     if KEY_PREFIX in value:
         raise Refused("looks like a key", "a name is stored and shown; choose one that tells nothing of the secret")
+    return value
+
+
+def folder(value: str) -> str:
+    """A path that can be shown."""
+    if not value.strip() or not value.isprintable():
+        raise Refused("is not the name of a folder", 'write a path, absolute or from the folder of this file: "keys.d"')
     return value
 
 

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from syncd.config.problems import LISTS, Loc, Problems, Refused
-from syncd.config.tables import DEFAULTS, File, settings
+from syncd.config.tables import DEFAULTS, File, members, settings
 
 # In place of a required setting that is missing or wrong, only so that the rest of the file can be looked at.
 _STAND_INS: Mapping[str, Mapping[str, Any]] = {
     **DEFAULTS,
     "keys": {"name": "unnamed", "secret": ""},
+    "key_folders": {"path": "unnamed"},
     "routes": {"name": "unnamed", "to": "console"},
     "requests": {"name": "unnamed"},
 }
@@ -39,11 +40,17 @@ class Parsed:
 
 def with_defaults(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables with every default written out. What is no table stays, to be told."""
-    filled = {"keys": [], "routes": [], "requests": [], **tables}
+    filled = {**{table: [] for table in LISTS}, **tables}
     for table, defaults in DEFAULTS.items():
-        given = tables.get(table, {})
-        filled[table] = {**defaults, **given} if isinstance(given, dict) else given
+        filled[table] = _filled(defaults, tables.get(table, {}))
     return filled
+
+
+def _filled(default: Any, given: Any) -> Any:  # noqa: ANN401 - any TOML value
+    """What was given; of a table each setting by itself, so that one may be given alone."""
+    if not (isinstance(default, Mapping) and isinstance(given, dict)):
+        return given
+    return {**default, **given, **{name: _filled(default[name], given[name]) for name in default.keys() & given}}
 
 
 def parse(filled: Mapping[str, Any], problems: Problems) -> Parsed:
@@ -104,9 +111,22 @@ def _told(fault: ErrorDetails) -> tuple[str, str]:
         return "is not one of the choices", f"write {context['expected']}".replace("'", '"')
     if len(loc) == 1 and loc[0] in LISTS:
         return "must be a list of tables", f"write {heading} on a line of its own, with two brackets"
+    if kind == "model_type" and (inline := _inline(loc)):
+        return "must be a table", f"write {loc[-1]} = {inline}"
     message, hint = _TYPE_FAULTS.get(kind, (f"is not valid ({kind})", ""))
     member = "model" if loc[-1] == "body" else "tenant"
     return message, hint.format(heading=heading, name=loc[-1], member=member, **context)
+
+
+def _inline(loc: Loc) -> str:
+    """The default of a setting whose value is a table, as it would be written; nothing for any other."""
+    default = DEFAULTS.get(str(loc[0]), {}).get(str(loc[-1]))
+    if len(loc) == 1 or not isinstance(default, Mapping):
+        return ""
+    written = (
+        f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}" for name, value in default.items()
+    )
+    return f"{{ {', '.join(written)} }}"
 
 
 def _heading(table: str) -> str:
@@ -116,7 +136,8 @@ def _heading(table: str) -> str:
 def _unknown_hint(loc: Loc) -> str:
     """What was probably meant: a name nearly the same, the same name in its own table, or one of these."""
     name, tables = str(loc[-1]), settings()
-    known = {each: _heading(each) for each in tables} if len(loc) == 1 else {each: each for each in tables[str(loc[0])]}
+    within = [step for step in loc[:-1] if isinstance(step, str)]
+    known = {each: _heading(each) if not within else each for each in members(*within)}
     if close := difflib.get_close_matches(name, known, n=1, cutoff=0.7):
         return f"did you mean {known[close[0]]}?"
     homes = [_heading(table) for table, names in tables.items() if name in names]

@@ -58,6 +58,35 @@ class SlackTable(Table):
     api_url: Annotated[str, PlainValidator(fields.api_url)]
 
 
+class ConfirmTable(Table):
+    """confirm_removal of [detection]."""
+
+    polls: Annotated[int, PlainValidator(fields.confirming_polls)]
+    after: Annotated[timedelta, PlainValidator(fields.confirming_time)]
+
+
+class DropTable(Table):
+    """suspicious_drop of [detection]."""
+
+    share: Annotated[Decimal, PlainValidator(fields.share)]
+    count: Annotated[int, PlainValidator(fields.drop_count)]
+
+
+class DetectionTable(Table):
+    """[detection]."""
+
+    confirm_removal: ConfirmTable
+    suspicious_drop: DropTable
+    remind: Annotated[timedelta | None, PlainValidator(fields.remind)]
+
+
+class CreditsTable(Table):
+    """[credits]."""
+
+    low: Annotated[Decimal, PlainValidator(fields.credits)] | None
+    runway: Annotated[timedelta, PlainValidator(fields.runway)] | None
+
+
 class RulesTable(Table):
     """[rules]."""
 
@@ -75,6 +104,13 @@ class KeyTable(Table):
     interval: Interval | None = None
     base_url: BaseUrl | None = None
     labels: Labels = Field(default_factory=dict)
+    formerly: list[Name] = Field(default_factory=list)
+
+
+class KeyFolderTable(Table):
+    """One of [[key_folders]]: a folder of files, each of which is a key."""
+
+    path: Annotated[str, AfterValidator(fields.folder)]
 
 
 class RouteTable(Table):
@@ -111,8 +147,11 @@ class File(Table):
     vendor: VendorTable
     schedule: ScheduleTable
     slack: SlackTable
+    detection: DetectionTable
+    credits: CreditsTable
     rules: RulesTable
     keys: list[KeyTable]
+    key_folders: list[KeyFolderTable]
     routes: list[RouteTable]
     requests: list[RequestTable]
 
@@ -123,12 +162,26 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "vendor": {"base_url": "https://getvivix.com", "timeout": "20s", "max_response": "16MiB"},
     "schedule": {"interval": "15m", "max_concurrent": 16},
     "slack": {"token": None, "api_url": "https://slack.com/api/"},
+    "detection": {
+        "confirm_removal": {"polls": 2, "after": "30m"},
+        "suspicious_drop": {"share": Decimal("0.2"), "count": 5},
+        "remind": "24h",
+    },
+    "credits": {"low": None, "runway": None},
     "rules": {"record_only": [], "unknown_params": "reject", "required_with_default": "breaking"},
 }
 
 
 def settings() -> dict[str, tuple[str, ...]]:
     """Every table this version knows and the settings in it; the documentation is tested against it."""
-    # Of list[KeyTable] the KeyTable.
-    models = {table: (*get_args(field.annotation), field.annotation)[0] for table, field in File.model_fields.items()}
-    return {table: tuple(model.model_fields) for table, model in models.items() if model is not None}
+    return {table: members(table) for table in File.model_fields}
+
+
+def members(*path: str) -> tuple[str, ...]:
+    """What is known inside this table: a table of the file, or one that is the value of a setting there."""
+    table: type[BaseModel] = File
+    for name in path:
+        annotation = table.model_fields[name].annotation
+        # Of list[KeyTable] the KeyTable.
+        table = (*get_args(annotation), annotation)[0]
+    return tuple(table.model_fields)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from syncd.config.database import state_folder, whole_url
 from syncd.config.document import Document
+from syncd.config.folders import without
 from syncd.config.parse import Parsed
 from syncd.config.problems import Problems, Refused
 from syncd.config.requests import saved_requests
 from syncd.config.routes import Lead, check_kinds, check_reach, leads
 from syncd.config.secrets import Form, resolve, slack_token, unresolved, vivix_key, webhook_url
-from syncd.config.tables import KeyTable, RequestTable, RouteTable
-from syncd.config.values import Config, Database, Key, Rules, Schedule, Slack, Vendor
+from syncd.config.tables import DetectionTable, KeyTable, RequestTable, RouteTable
+from syncd.config.values import Config, Database, Detection, Key, Rules, Schedule, Slack, Vendor
+from syncd.core.balance import Thresholds
 from syncd.core.secret import Secret
 from syncd.errors import ConfigError
 
@@ -36,9 +38,12 @@ def validate(
     found = _secrets(parsed, document, environ, problems, wanted=secrets)
     routes = leads(parsed, problems)
     slack = _slack(parsed, routes, document, environ, problems, wanted=secrets)
-    if document.is_file and not file.keys and parsed.sound("keys"):
-        problems.add(("keys",), "there is no key to watch", "add [[keys]] with a name and a secret")
+    # What is wrong in a folder may be why it holds no key.
+    if document.is_file and not file.keys and parsed.sound("keys") and not (file.key_folders and document.faults):
+        hint = "put a file into the folder for each" if file.key_folders else "add [[keys]] with a name and a secret"
+        problems.add(("keys",), "there is no key to watch", hint)
     _check_names("keys", file.keys, parsed, problems)
+    _check_former_names(parsed, problems)
     _check_names("routes", file.routes, parsed, problems)
     _check_names("requests", file.requests, parsed, problems)
     check_reach(parsed, problems)
@@ -58,7 +63,14 @@ def validate(
         slack=slack,
         rules=Rules(tuple(file.rules.record_only), file.rules.unknown_params, file.rules.required_with_default),
         requests=saved,
+        detection=_detection(file.detection),
+        credits=Thresholds(file.credits.low, file.credits.runway),
     )
+
+
+def _detection(table: DetectionTable) -> Detection:
+    confirm, drop = table.confirm_removal, table.suspicious_drop
+    return Detection(confirm.polls, confirm.after, drop.share, drop.count, table.remind)
 
 
 def _key(table: KeyTable, secret: Secret, parsed: Parsed) -> Key:
@@ -69,6 +81,7 @@ def _key(table: KeyTable, secret: Secret, parsed: Parsed) -> Key:
         interval=table.interval or parsed.file.schedule.interval,
         base_url=table.base_url or parsed.file.vendor.base_url,
         labels=MappingProxyType(dict(table.labels)),
+        formerly=tuple(dict.fromkeys(table.formerly)),
     )
 
 
@@ -97,12 +110,14 @@ def _secrets(
         try:
             secret = _secret(key.secret, document, environ, vivix_key, wanted=wanted)
         except Refused as refused:
-            problems.add(loc if document.is_file else "$VIVIX_KEY", refused.message, refused.hint)
+            file = document.files.get(number)
+            message = refused.message if file is None else without(file, refused.message)
+            problems.add(loc if document.is_file else "$VIVIX_KEY", message, refused.hint)
             continue
         found[number] = secret
         if wanted and (first := first_with.setdefault(secret, number)) != number:
             hint = "one key is watched once; remove one of them or give it its own secret"
-            problems.add(loc, f"is the secret of keys[{first}] too", hint)
+            problems.add(loc, f"is the secret of {problems.entry('keys', first)} too", hint)
     return found
 
 
@@ -155,4 +170,29 @@ def _check_names(
     first_with: dict[str, int] = {}
     for number, entry in enumerate(entries):
         if parsed.sound(table, number, "name") and (first := first_with.setdefault(entry.name, number)) != number:
-            problems.add((table, number, "name"), f"is the name of {table}[{first}] too", "choose another")
+            problems.add(
+                (table, number, "name"), f"is the name of {problems.entry(table, first)} too", "choose another"
+            )
+
+
+def _check_former_names(parsed: Parsed, problems: Problems) -> None:
+    """A history goes on under one name: nobody else may have the old one, or claim it."""
+    named: dict[str, int] = {}
+    for number, key in _with_known(parsed, "name"):
+        named.setdefault(key.name, number)
+    first_with: dict[str, int] = {}
+    for number, key in _with_known(parsed, "formerly"):
+        for name in key.formerly:
+            loc = ("keys", number, "formerly")
+            if (holder := named.get(name)) == number:
+                problems.add(loc, "holds the name it has now", "name only what it was called before")
+            elif holder is not None:
+                hint = "a history goes on under one name: rename that key first, or leave the name out here"
+                problems.add(loc, f"holds the name of {problems.entry('keys', holder)}", hint)
+            elif (first := first_with.setdefault(name, number)) != number:
+                hint = "a history goes on under one name: leave it out of one of them"
+                problems.add(loc, f"holds a name that {problems.entry('keys', first)} had too", hint)
+
+
+def _with_known(parsed: Parsed, setting: str) -> Iterator[tuple[int, KeyTable]]:
+    return ((number, key) for number, key in enumerate(parsed.file.keys) if parsed.sound("keys", number, setting))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import Literal
 
+from syncd.core.balance import Thresholds
 from syncd.core.changes import Policy
 from syncd.core.requests import SavedRequest
 from syncd.core.routing import Route
@@ -40,7 +42,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key to watch. `name` is its identity in history; `interval` and `base_url` are its own or inherited."""
+    """One key to watch. `name` is its identity in history; `interval` and `base_url` are its own or inherited.
+
+    `formerly` are names it has had, under which its history may still be.
+    """
 
     name: str
     secret: Secret
@@ -48,6 +53,7 @@ class Key:
     interval: timedelta
     base_url: str
     labels: Mapping[str, str]
+    formerly: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,20 @@ class Slack:
     token: Secret | None
     api_url: str
     webhooks: Mapping[str, Secret]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """When a change counts as certain, and how often those who heard of a condition are reminded; None for never.
+
+    The fields but the last are those of `Judgement`.
+    """
+
+    confirm_polls: int = 2
+    confirm_after: timedelta = timedelta(minutes=30)
+    drop_share: Decimal = Decimal("0.2")
+    drop_count: int = 5
+    remind: timedelta | None = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +109,5 @@ class Config:
     slack: Slack
     rules: Rules
     requests: tuple[SavedRequest, ...] = ()
+    detection: Detection = Detection()
+    credits: Thresholds = field(default_factory=Thresholds)

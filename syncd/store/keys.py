@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,25 +10,26 @@ from sqlalchemy import Connection, RowMapping, case, insert, select, update
 
 from syncd.core.canon import dumps
 from syncd.core.routing import KeyFacts
-from syncd.store import conditions
+from syncd.core.schedule import KeySchedule
+from syncd.store import conditions, renames
 from syncd.store.statements import chunks
 from syncd.store.tables import api_keys, polls
 
 
-@dataclass(frozen=True, slots=True)
-class KeySchedule:
-    """What start-up needs of a key: when it was asked last, and until when its account or vendor asked to wait."""
+def register(
+    connection: Connection, keys: Iterable[KeyFacts], now: datetime, formerly: Mapping[str, Sequence[str]]
+) -> None:
+    """Make `api_keys` agree with the configuration.
 
-    last_poll_at: datetime | None
-    retry_at: datetime | None
-    retry_scope: str | None
-
-
-def register(connection: Connection, keys: Iterable[KeyFacts], now: datetime) -> None:
-    """Make `api_keys` agree with the configuration: new keys added, missing ones retired, a changed secret noted."""
+    a former name   what is stored under it goes on under the new one; first, or it would be taken for one that left
+    a new name      added
+    a new secret    noted, and everything else that changed
+    a missing name  retired
+    """
+    named = {key.name: key for key in keys}
+    renames.follow(connection, formerly, {name: key.account for name, key in named.items()})
     rows = connection.execute(select(api_keys).order_by(api_keys.c.id)).mappings()
     stored = {row["name"]: row for row in rows}
-    named = {key.name: key for key in keys}
     for name, key in named.items():
         if name not in stored:
             connection.execute(insert(api_keys).values(**_new(key, now)))
@@ -40,6 +40,9 @@ def register(connection: Connection, keys: Iterable[KeyFacts], now: datetime) ->
     conditions.retire(
         connection, [n for n, key in named.items() if stored.get(n, _wanted(key))["base_url"] != key.base_url], now
     )
+    # Neither is its old account's balance its own.
+    moved = {n: stored[n]["account"] for n, key in named.items() if n in stored and stored[n]["account"] != key.account}
+    conditions.leave(connection, {name: f"account:{account}" for name, account in moved.items()}, now)
 
 
 def _wanted(key: KeyFacts) -> dict[str, Any]:
@@ -72,10 +75,12 @@ def _retire(connection: Connection, names: Sequence[str], now: datetime) -> None
 
 
 def schedules(connection: Connection) -> dict[str, KeySchedule]:
-    """Of each configured key, when it was asked last and how long it has to wait."""
+    """Of each configured key, when it was asked last and what came of it."""
+    key, poll = api_keys.c, polls.c
     query = (
-        select(api_keys.c.name, polls.c.last_at, polls.c.retry_at, polls.c.retry_scope)
-        .outerjoin(polls, polls.c.id == api_keys.c.last_poll_id)
-        .where(api_keys.c.retired_at.is_(None))
+        select(key.name, poll.last_at, poll.retry_at, poll.retry_scope)
+        .add_columns(key.state, key.state_since, key.failures, key.rotated_at)
+        .outerjoin(polls, poll.id == key.last_poll_id)
+        .where(key.retired_at.is_(None))
     )
-    return {row.name: KeySchedule(row.last_at, row.retry_at, row.retry_scope) for row in connection.execute(query)}
+    return {name: KeySchedule(*known) for name, *known in connection.execute(query)}

@@ -117,6 +117,7 @@ polls = Table(
         "outcome IN ('changed','unchanged','refused','rate_limited','malformed','unreachable','stale')", name="outcome"
     ),
     Index("ix_polls_key_id_started_at", "key_id", "started_at"),
+    Index("ix_polls_snapshot_id", "snapshot_id"),
 )
 
 model_versions = Table(
@@ -245,6 +246,7 @@ deliveries = Table(
     # At most one unsettled delivery per destination: the database holds the rule, whoever sends.
     _partial("ix_deliveries_unsettled", "destination_id", where="state IN ('sending','retry','unknown')", unique=True),
     Index("ix_deliveries_created_at", "created_at"),
+    _partial("ix_deliveries_parent_id", "parent_id", where="parent_id IS NOT NULL"),
 )
 
 attempts = Table(
@@ -338,6 +340,7 @@ announcements = Table(
         where="condition_id IS NOT NULL",
         unique=True,
     ),
+    _partial("ix_announcements_change", "change_id", where="change_id IS NOT NULL"),
     _partial("uq_announcements_notice", "notice_id", "destination_id", where="notice_id IS NOT NULL", unique=True),
     _partial("ix_announcements_silenced", "silence_id", where="silence_id IS NOT NULL"),
     _partial(

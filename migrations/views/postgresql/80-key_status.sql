@@ -12,7 +12,8 @@ SELECT
     s.calls_per_minute,
     s.concurrent_jobs,
     s.model_count,
-    (SELECT COUNT(*) FROM changes c WHERE c.key_id = k.id AND c.state = 'held') AS held_changes
+    (SELECT COUNT(*) FROM changes c WHERE c.key_id = k.id AND c.state = 'held') AS held_changes,
+    k.rotated_at
 FROM api_keys k
 LEFT JOIN polls latest ON latest.id = k.last_poll_id
 LEFT JOIN polls good ON good.id = (
