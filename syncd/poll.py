@@ -31,6 +31,7 @@ from syncd.core.wire import Answer, NoAnswer, Request
 from syncd.providers import vivix
 from syncd.providers.vivix import Known
 from syncd.store import Store
+from syncd.store.balances import Sight
 from syncd.store.poll import KeyTransaction
 from syncd.store.runs import Attempt
 
@@ -99,7 +100,7 @@ class Poller:
         """Everything after the network."""
         reading = vivix.read(answer, self.known.get(key.name), self.memo)
         with self.store.begin(key) as tx:
-            context = tx.context(answer.started, answer.ended, failed=not isinstance(reading, Listing | Same))
+            context = tx.context(answer.started, answer.ended, self._sight(reading, answer.ended))
             if isinstance(reading, Same) and reading.digest != context.digest:
                 # Somebody else has stored another state meanwhile, so "the same as last time" means nothing.
                 reading = vivix.read(answer, None, self.memo)
@@ -109,6 +110,13 @@ class Poller:
         if isinstance(reading, Listing) and news.outcome in ("changed", "unchanged"):
             self.known[key.name] = Known(reading.fingerprint, reading.catalog.digest)
         return _polled(key, answer, reading, news)
+
+    def _sight(self, reading: Reading, at: datetime) -> Sight | None:
+        """What a good answer showed of the balance."""
+        if not isinstance(reading, Listing | Same):
+            return None
+        catalog = reading.catalog if isinstance(reading, Listing) else None
+        return Sight(reading.facts.balance, at, self.requests, catalog)
 
     def _changes(self, tx: KeyTransaction, reading: Reading, context: Context) -> list[Change]:
         if not isinstance(reading, Listing) or not context.has_baseline or context.stale:

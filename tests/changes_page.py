@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from syncd.core.findings import FINDINGS
-from syncd.core.rules import CONDITIONS, RULES, UNOPENED
+from syncd.core.rules import CONDITIONS, RULES
 
 HEAD = """# Kinds of change
 
@@ -46,8 +46,7 @@ def lines() -> Iterator[str]:
         yield f"| `{rule.id}` | {rule.severity or '*derived*'} | {rule.meaning} |"
     yield CONDITIONS_HEAD
     for kind, severity in CONDITIONS.items():
-        if kind not in UNOPENED:
-            yield f"| `{kind}` | {severity} |"
+        yield f"| `{kind}` | {severity} |"
     yield FINDINGS_HEAD
     for finding, meaning in FINDINGS.items():
         yield f"| `{finding}` | {meaning} |"

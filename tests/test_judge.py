@@ -270,6 +270,22 @@ def test_both_polls_and_time_confirm(polls: int, minutes: int, state: str):
     assert news.announced == (state == "announced")
 
 
+def test_why_a_model_went_is_known_from_the_listing_that_it_was_missing_from_first():
+    found = after(catalog(A, B), listing(B, tier="standard"))
+    (held,) = [new.change for new in found.changes if new.state == "held"]
+    assert held.detail["cause"] == "tier-change"
+    known = Held(1, held, 1, NOW)
+    (step,) = after(catalog(A, B, tier="standard"), listing(B, tier="standard"), held=[known]).holds
+    assert (step.learned or held).detail["cause"] == "tier-change"
+
+
+@pytest.mark.parametrize(("polls", "state"), [(1, "held"), (2, "announced")])
+def test_where_the_clock_was_set_back_three_listings_must_agree(polls: int, state: str):
+    a_year_ago = NOW - timedelta(days=365)
+    news = after(catalog(A, B), listing(B), at=a_year_ago, held=[removal(polls=polls)])
+    assert [step.state for step in news.holds] == [state]
+
+
 def test_three_polls_may_be_asked_for():
     patient = replace(POLICY, confirm_polls=3)
     late = NOW + 60 * MINUTE

@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from syncd.cli.common import load, opened
 from syncd.cli.output import Format, FormatOption, chosen, write
 from syncd.core.text import count, duration
+
+if TYPE_CHECKING:
+    from syncd.core.balance import Wallet
 
 # A delivery that is older than this and not sent is a fault, not a delay.
 _LATE: Final = timedelta(minutes=15)
@@ -27,21 +30,23 @@ class Status:
     """Rows of the views, and what needs a person, each with what to do."""
 
     keys: list[dict[str, Any]]
+    accounts: list[dict[str, Any]]
     conditions: list[dict[str, Any]]
     outbox: list[dict[str, Any]]
     needs: list[str]
 
 
 def status(ctx: typer.Context, form: FormatOption = None) -> None:
-    """Show how every key is, what is open and what waits to be sent.
+    """Show how every key is, how long each wallet lasts, what is open and what waits to be sent.
 
     Exits 1 when something needs a person.
     """
-    from syncd.store import engine, queries
+    from syncd.store import balances, engine, queries
 
     config = load(ctx.obj, secrets=False)
     with opened(config.database.url) as connection:
         keys = queries.key_status(connection).dicts()
+        accounts = [_account(wallet) for wallet in balances.wallets(connection)]
         conditions = queries.open_conditions(connection).dicts()
         outbox = queries.outbox(connection).dicts()
     needs = [
@@ -51,8 +56,23 @@ def status(ctx: typer.Context, form: FormatOption = None) -> None:
         *([] if config.routes else ["no route is configured, so nobody is told anything: add [[routes]]"]),
     ]
     where = {"configuration": config.source, "database": engine.shown_url(config.database.url)}
-    _tell(Status(keys, conditions, outbox, needs), where, form)
+    _tell(Status(keys, accounts, conditions, outbox, needs), where, form)
     raise typer.Exit(1 if needs else 0)
+
+
+def _account(wallet: Wallet) -> dict[str, Any]:
+    """What an account holds as it was seen last, and how long that lasts; null where nothing can be said, or no end."""
+    from syncd.core.balance import burn, days_left, rounded
+    from syncd.store.queries import cell
+
+    rate, days = burn(wallet), days_left(wallet)
+    return {
+        "account": wallet.account,
+        "credits_balance": cell(wallet.balance),
+        "seen_at": cell(wallet.at),
+        "burn_per_day": None if rate is None else cell(rounded(rate)),
+        "empty_in_days": None if days is None else cell(rounded(days)),
+    }
 
 
 def _of_keys(keys: Iterable[Mapping[str, Any]], intervals: Mapping[str, timedelta], now: datetime) -> Iterable[str]:
@@ -91,13 +111,21 @@ def _tell(found: Status, where: Mapping[str, str], form: Format | None) -> None:
         _tell_people(found, where)
         return
     conditions = [{**one, "detail": json.loads(one["detail"])} for one in found.conditions]
-    row = {**where, "keys": found.keys, "conditions": conditions, "outbox": found.outbox, "needs": found.needs}
+    row = {
+        **where,
+        "keys": found.keys,
+        "accounts": found.accounts,
+        "conditions": conditions,
+        "outbox": found.outbox,
+        "needs": found.needs,
+    }
     write(list(row), [row], form)
 
 
 def _tell_people(found: Status, where: Mapping[str, str]) -> None:
     now = datetime.now(UTC)
     _table([_key(key, now) for key in found.keys])
+    _table([_forecast(account) for account in found.accounts])
     _table([{"alerts": row["state"], "count": row["deliveries"], "oldest": row["oldest"]} for row in found.outbox])
     for name, value in where.items():
         typer.echo(f"{name}: {value}")
@@ -116,6 +144,22 @@ def _key(key: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "credits": key["credits_balance"],
         "models": key["model_count"],
         "held": key["held_changes"],
+    }
+
+
+def _forecast(account: Mapping[str, Any]) -> dict[str, Any]:
+    """An account as people read it."""
+    from syncd.core.balance import MOST_DAYS
+
+    burn, days = account["burn_per_day"], account["empty_in_days"]
+    lasts = "not known yet" if burn is None else "no burn seen"
+    if days is not None:
+        lasts = f"{'more than' if days >= MOST_DAYS else 'about'} {days} {'day' if days == 1 else 'days'}"
+    return {
+        "account": account["account"],
+        "credits": account["credits_balance"],
+        "burn a day": burn,
+        "empty in": lasts,
     }
 
 

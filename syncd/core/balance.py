@@ -1,6 +1,6 @@
 """What an account has left, how fast it spends, and when that is too little. Only processes data.
 
-days with what was spent --burn--> credits a day --runway--> days until nothing is left
+days with what was spent --burn--> credits a day --days_left--> days until nothing is left
 balance, thresholds --levels--> what is low, and from when on it is well again
 """
 
@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
+from itertools import pairwise
 from statistics import median
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from syncd.core.requests import SavedRequest
+from syncd.core.catalog import Listed
+from syncd.core.credits import read_band
+from syncd.core.requests import SavedRequest
 
 Amount: TypeAlias = Decimal | int
 Why: TypeAlias = Literal["low", "runway", "cheapest"]
@@ -98,7 +100,7 @@ def _complete(days: tuple[Day, ...]) -> list[Amount]:
     What was spent while nobody looked is found out at the next look, and was spent evenly as far as anybody knows.
     """
     spent: list[Amount] = []
-    for before, this in zip(days, days[1:], strict=False):
+    for before, this in pairwise(days):
         apart = max(1, (this.day - before.day).days)
         unseen = min(apart, COMPLETE_DAYS + 1)
         spent += [Decimal(this.spent) / apart] * unseen
@@ -112,12 +114,6 @@ def days_left(wallet: Wallet) -> Decimal | None:
         return None
     left = max(Decimal(0), Decimal(wallet.balance))
     return min(left / rate, Decimal(MOST_DAYS))
-
-
-def runway(wallet: Wallet) -> timedelta | None:
-    """How long the balance lasts at the present burn; None where no end is in sight, or nothing can be said."""
-    days = days_left(wallet)
-    return None if days is None else timedelta(days=float(days))
 
 
 # --- what counts as low --------------------------------------------------------------------------------------------
@@ -158,6 +154,17 @@ def levels(wallet: Wallet, thresholds: Thresholds) -> tuple[Level, ...]:
         has = Decimal("Infinity") if days is None else days
         found.append(Level("runway", has, plain(Decimal(thresholds.runway / _DAY)), "days"))
     return tuple(found)
+
+
+def cheapest_calls(models: Mapping[str, Listed], slugs: Iterable[str]) -> dict[str, Amount]:
+    """What a call of each of these models costs at least; those that are not listed or state no price are left out."""
+    found: dict[str, Amount] = {}
+    for slug in slugs:
+        body = models[slug].body() if slug in models else None
+        band = read_band(body.get("credits_band")) if isinstance(body, dict) else None
+        if band is not None and band.form in ("ok", "partial") and band.low is not None:
+            found[slug] = band.low
+    return found
 
 
 def dearest(requests: Iterable[SavedRequest], key: str, prices: Mapping[str, Amount]) -> Cheapest | None:

@@ -354,10 +354,7 @@ CONDITIONS: Final[Mapping[str, Severity]] = {
     "balance.low": "risky",
 }
 
-# Nothing opens these yet, so a route that names one would never match. How they are told is there (`compose.states`).
-UNOPENED: Final = frozenset({"balance.low"})
-
 # No poll finds it: the balance is no part of the state. A route that names it would never match.
 UNTOLD: Final = frozenset({"account.credits-balance.changed"})
 
-KINDS: Final = (frozenset(RULES) - UNTOLD) | (frozenset(CONDITIONS) - UNOPENED)
+KINDS: Final = (frozenset(RULES) - UNTOLD) | frozenset(CONDITIONS)

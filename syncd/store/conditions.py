@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, case, func, literal, or_, select, update
 
-from syncd.core.canon import dumps
+from syncd.core.canon import Json, dumps
 from syncd.core.judge import ConditionEdit, OpenCondition, Opening, retired
+from syncd.core.routing import KeyFacts
 from syncd.core.rules import CONDITIONS
 from syncd.store import announcements
 from syncd.store.announcements import Told
@@ -33,13 +35,17 @@ def lock_address(connection: Connection, base_url: str) -> None:
 _OPEN: Final = select(conditions).where(conditions.c.closed_at.is_(None)).order_by(conditions.c.id).with_for_update()
 # Built once, because every poll runs it.
 _OPEN_FOR: Final = _OPEN.where(
-    or_(conditions.c.key_id == bindparam("key"), conditions.c.subject == bindparam("subject"))
+    or_(
+        conditions.c.key_id == bindparam("key"),
+        conditions.c.subject.in_([bindparam("address"), bindparam("account")]),
+    )
 )
 
 
-def open_for(connection: Connection, key: int, base_url: str) -> tuple[OpenCondition, ...]:
-    """The open conditions of the key and those of its address, which stay locked until the transaction ends."""
-    return _open(connection, _OPEN_FOR, key=key, subject=f"url:{base_url}")
+def open_for(connection: Connection, key: int, facts: KeyFacts) -> tuple[OpenCondition, ...]:
+    """The open conditions of the key, its address and its account, which stay locked until the transaction ends."""
+    shared = {"address": f"url:{facts.base_url}", "account": f"account:{facts.account}"}
+    return _open(connection, _OPEN_FOR, key=key, **shared)
 
 
 def _open(connection: Connection, query: Select[Any], **given: Any) -> tuple[OpenCondition, ...]:  # noqa: ANN401 - bound
@@ -48,9 +54,15 @@ def _open(connection: Connection, query: Select[Any], **given: Any) -> tuple[Ope
         return ()
     told = announcements.of_openings(connection, [row.id for row in rows])
     return tuple(
-        OpenCondition(row.id, row.kind, row.subject, row.opened_at, json.loads(row.detail), tuple(told.get(row.id, ())))
+        OpenCondition(row.id, row.kind, row.subject, row.opened_at, _exact(row.detail), tuple(told.get(row.id, ())))
         for row in rows
     )
+
+
+def _exact(detail: str) -> dict[str, Json]:
+    """It is written again: a fraction stays what it was."""
+    found: dict[str, Json] = json.loads(detail, parse_float=Decimal)
+    return found
 
 
 def write_opening(connection: Connection, key: int, opening: Opening, now: datetime) -> list[Told]:
@@ -82,10 +94,20 @@ def write_edit(connection: Connection, edit: ConditionEdit, now: datetime) -> li
 
 def retire(connection: Connection, keys: Sequence[str], now: datetime) -> None:
     """Keys have left the configuration: none of them holds a condition open any more."""
-    if not keys:
+    _release(connection, dict.fromkeys(keys), now)
+
+
+def leave(connection: Connection, subjects: Mapping[str, str], now: datetime) -> None:
+    """Keys have left what they shared with others, each this subject: there they hold nothing open any more."""
+    _release(connection, subjects, now)
+
+
+def _release(connection: Connection, left: Mapping[str, str | None], now: datetime) -> None:
+    if not left:
         return
     told: list[Told] = []
     for condition in _open(connection, _OPEN):
+        keys = [key for key, subject in left.items() if subject in (None, condition.subject)]
         for edit in _retirements(condition, keys, now):
             told += write_edit(connection, edit, now)
     announcements.write(connection, told)

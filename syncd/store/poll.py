@@ -4,9 +4,10 @@
 
                     read                                     written
     catalogue       the confirmed catalogue                  the observed one
-    change_rows     removals that are held                   changes; removals a step further
+    change_rows     what is held, and what happened lately   changes; what is held a step further
     conditions      those that are open                      those that open, learn something or close
     announcements   what a destination was told before       what it is to be told
+    balances        what the account spent                   what it has left
     runs                                                     the poll itself
 
 Here is the key's own row. Statements only; decides nothing.
@@ -27,8 +28,9 @@ from syncd.core.judge import Context, News
 from syncd.core.judge.toggles import WINDOW
 from syncd.core.routing import KeyFacts
 from syncd.errors import StoreError
-from syncd.store import announcements, catalogue, change_rows, conditions, runs
+from syncd.store import announcements, balances, catalogue, change_rows, conditions, runs
 from syncd.store.announcements import Told
+from syncd.store.balances import Sight
 from syncd.store.runs import Attempt
 from syncd.store.tables import api_keys
 
@@ -63,27 +65,31 @@ class KeyTransaction:
 
     # --- what judging needs ---
 
-    def context(self, started: datetime, ended: datetime, *, failed: bool) -> Context:
+    def context(self, started: datetime, ended: datetime, sight: Sight | None) -> Context:
         """The stored facts that `judge` asks for. `started` and `ended` are of the poll's request.
 
-        A failed poll may open a condition that keys share, so it waits for those of other keys to be committed.
+        `sight` is what the answer showed of the balance, None if it failed. Either may open a condition that keys
+        share, so it waits for those of other keys to be committed.
         """
-        if failed:
-            conditions.lock_address(self._connection, self._facts.base_url)
         applied = self._key.applied_started_at
+        stale = applied is not None and started <= applied < ended + SET_BACK
+        if sight is None:
+            conditions.lock_address(self._connection, self._facts.base_url)
+        wallet = None if sight is None or stale else balances.look_if_new(self._connection, self._key, sight)
         return Context(
             key=self._facts,
             state=self._key.state,
             failures=self._key.failures,
             has_baseline=self._key.snapshot_id is not None,
             digest=catalogue.digest(self._connection, self._key.snapshot_id),
-            stale=applied is not None and started <= applied < ended + SET_BACK,
+            stale=stale,
             held=change_rows.held(self._connection, self._key.id),
-            open=conditions.open_for(self._connection, self._key.id, self._facts.base_url),
+            open=conditions.open_for(self._connection, self._key.id, self._facts),
             rotated=self._rotated(),
             told_band=partial(announcements.told_band, self._connection, self._key.id),
             past=partial(change_rows.past, self._connection, self._key.id, ended - WINDOW),
             removal_told=partial(announcements.removal_told, self._connection, self._key.id),
+            wallet=wallet,
         )
 
     def _rotated(self) -> bool:
@@ -107,6 +113,8 @@ class KeyTransaction:
         values: dict[str, Any] = {"snapshot_id": snapshot, "failures": news.failures, "last_poll_id": run}
         if news.outcome in ("changed", "unchanged"):
             values |= {"applied_started_at": attempt.started, "observed_at": observed}
+            if attempt.facts.balance is not None:
+                values["credits_balance"] = attempt.facts.balance
         if news.state != self._key.state:
             values |= {"state": news.state, "state_since": attempt.ended}
         if news.outcome == "malformed" and attempt.rejected_body is not None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from syncd.core.canon import Json
 from syncd.core.changes import Change
 from syncd.core.judge import toggles
 from syncd.core.judge.listings import PROOF, SUSPECT, is_suspect
@@ -82,12 +83,16 @@ def _is_certain(polls: int, waited: timedelta, case: Case, *, suspect: bool) -> 
     return polls >= needed and (untimed or waited >= case.policy.confirm_after)
 
 
+def _kept(held: Change) -> dict[str, Json]:
+    """What a later listing knows nothing of: beside what else it went missing, and what was concluded from that."""
+    return {name: held.detail[name] for name in ("cause", SUSPECT, toggles.FLAPPING) if name in held.detail}
+
+
 def _learned(held: Change, fresh: Change | None, reading: Good) -> Change | None:
     """The same removal, found again: what is listed by now may explain it, which an empty listing did not."""
     if fresh is None:
         return None
-    marks = {name: held.detail[name] for name in (SUSPECT, toggles.FLAPPING) if name in held.detail}
-    fresh = replace(fresh, detail={**fresh.detail, **marks}) if marks else fresh
+    fresh = replace(fresh, detail={**fresh.detail, **_kept(held)})
     if (fresh.detail, fresh.affects) == (held.detail, held.affects):
         return None
     # A model is new in one listing only: that it is this one under another slug holds while it is listed.
