@@ -25,15 +25,16 @@ def texts(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
 
 def store(connection: Connection, models: Sequence[Listed]) -> dict[str, int]:
     """The ids of these contents by digest; those that are new are stored."""
-    found = _ids(connection, (m.digest for m in models))
+    found = ids(connection, (m.digest for m in models))
     # In one order, whatever the answer's: on PostgreSQL two keys that store the same texts wait for each other.
-    if new := [_row(m) for m in sorted(models, key=lambda m: m.digest) if m.digest not in found]:
+    if new := [row(m) for m in sorted(models, key=lambda m: m.digest) if m.digest not in found]:
         connection.execute(insert_if_new(connection, model_versions), new)
-        found |= _ids(connection, (row["digest"] for row in new))
+        found |= ids(connection, (one["digest"] for one in new))
     return found
 
 
-def _ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
+def ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
+    """The ids of those of these contents that are stored, by digest."""
     found: dict[str, int] = {}
     for part in chunks(digests):
         query = select(model_versions.c.digest, model_versions.c.id).where(model_versions.c.digest.in_(part))
@@ -41,7 +42,7 @@ def _ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _row(listed: Listed) -> dict[str, Any]:
+def row(listed: Listed) -> dict[str, Any]:
     """The columns people query, beside the model's own text. Of conflicting contents the first stands for all."""
     body = listed.body()
     first = body[0] if isinstance(body, list) else body
