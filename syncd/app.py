@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import structlog
 
-from syncd.config import Config
+from syncd.config import Config, Key
 from syncd.core.judge import Judgement
 from syncd.core.routing import KeyFacts
 from syncd.core.secret import Secret
@@ -54,7 +54,8 @@ class App:
 
     def register(self) -> None:
         """Write the configuration's keys into the database."""
-        self.store.register([target.facts for target in self.targets], self.clock())
+        formerly = {key.name: key.formerly for key in self.config.keys if key.formerly}
+        self.store.register([target.facts for target in self.targets], self.clock(), formerly)
 
     def service(self, still_ours: Callable[[], None] = lambda: None) -> Service:
         """The daemon over these parts; `still_ours` is the lock's `Confirm`."""
@@ -102,11 +103,7 @@ def build(
 
 def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, sinks: Mapping[str, Sink]) -> App:
     rules = config.rules
-    judgement = Judgement(routes=config.routes, record_only=tuple(rules.record_only))
-    targets = tuple(
-        Target(KeyFacts(key.name, key.account, key.base_url, key.labels, key.secret.fingerprint), key.secret)
-        for key in config.keys
-    )
+    targets = tuple(Target(facts_of(key), key.secret) for key in config.keys)
     outbox = Outbox(
         store=store,
         sinks=sinks,
@@ -116,9 +113,29 @@ def _assemble(config: Config, store: Store, fetcher: Fetcher, clock: Clock, sink
         new_id=lambda: delivery_id(clock()),
         record_only=tuple(rules.record_only),
         on_fault=_log_fault,
+        remind=config.detection.remind,
     )
-    poller = Poller(discreet(fetcher.get), store, rules.policy, judgement, config.requests)
+    poller = Poller(discreet(fetcher.get), store, rules.policy, judgement_of(config), config.requests)
     return App(config, store, poller, outbox, targets, clock)
+
+
+def judgement_of(config: Config) -> Judgement:
+    """How polls are judged, and what a person decides by hand."""
+    detection = config.detection
+    return Judgement(
+        routes=config.routes,
+        record_only=tuple(config.rules.record_only),
+        confirm_polls=detection.confirm_polls,
+        confirm_after=detection.confirm_after,
+        drop_share=detection.drop_share,
+        drop_count=detection.drop_count,
+        credits=config.credits,
+    )
+
+
+def facts_of(key: Key) -> KeyFacts:
+    """What is public of a configured key."""
+    return KeyFacts(key.name, key.account, key.base_url, key.labels, key.secret.fingerprint)
 
 
 def _log_fault(destination: str, error: Exception) -> None:

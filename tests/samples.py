@@ -80,6 +80,13 @@ def _designs() -> dict[str, list[Due]]:
         "models_unlocked": _changed([GROK], [GROK, WAN]),
         "models_unlocked_many": _changed([], crowd),
         "models_removed": _changed([GROK, WAN], []),
+        "not_listed": [_doubtful(one) for one in _changed([GROK, WAN], [], saved=[HERO, PREVIEW])],
+        "listed_again": [
+            replace(_doubtful(one), edge="back", at=AT + timedelta(minutes=35)) for one in _changed([GROK, WAN], [])
+        ],
+        "prices_back": [_again(one, reverts=1) for one in _changed([_priced(WAN, 520, 1920)], [WAN])],
+        "flapping": [_again(one, flapping=_FLAPS) for one in _changed([_priced(WAN, 520, 1920)], [WAN])],
+        "settled": [_again(one, flapping={**_FLAPS, "notice": 1}) for one in _changed([_stricter()], [WAN])],
         "price_changed": _changed([WAN], [_priced(WAN, 520, 1920)]),
         "prices_changed": _changed([GROK, WAN], [_priced(GROK, 70, 211), _priced(WAN, 520, 1920)]),
         "parameters_changed": _changed([WAN], [_stricter()]),
@@ -94,6 +101,10 @@ def _designs() -> dict[str, list[Due]]:
         "tier_locked": [_condition("access.tier-locked", status=403, code="TIER_LOCKED")],
         "key_refused": [_condition("access.forbidden", status=403, code="KEY_SUSPENDED")],
         "vendor_unreachable": [_unreachable("opened")],
+        "still_rejected": [_condition("access.rejected", edge="reminder", status=401)],
+        "suspicious_listing": [
+            _condition("listing.suspicious", why="drop", missing=14, of=42, requests=[HERO.name, MARKUP])
+        ],
         "works_again": [_condition("access.rejected", edge="closed", status=401)],
         "vendor_answers_again": [_unreachable("closed")],
         "several": [
@@ -132,6 +143,21 @@ def _stricter() -> Model:
         resolution={"type": "string", "required": True, "default": "1080p"},
         seed={"type": "integer", "min": 0},
     )
+
+
+_FLAPS = {"times": 3, "since": "2026-11-22T22:10:00Z", "stable": "6h"}
+
+
+def _doubtful(one: Due) -> ChangeDue:
+    assert isinstance(one, ChangeDue)
+    return replace(one, edge="unconfirmed", since=AT, elsewhere={"staging": "lists"})
+
+
+def _again(one: Due, **detail: Any) -> Due:
+    """It was so before: taken back, or one of many changes back and forth."""
+    assert isinstance(one, ChangeDue)
+    change = replace(one.change, detail={**one.change.detail, **detail})
+    return replace(one, change=change, since=AT - timedelta(hours=2))
 
 
 def _rejected(key: str) -> ConditionDue:
@@ -209,7 +235,7 @@ def _condition(
     subject: str = "key:prod",
     **detail: Any,
 ) -> ConditionDue:
-    at = AT + timedelta(hours=3, minutes=12) if edge == "closed" else AT
+    at = AT + {"closed": timedelta(hours=3, minutes=12), "reminder": timedelta(days=2)}.get(edge, timedelta())
     return ConditionDue(1, 1, keys or ("prod",), at, kind, edge, subject, AT, detail)
 
 

@@ -579,9 +579,14 @@ def office(slack: FakeSlack, database_url: str, tmp_path: Path, vendor: Simulate
     return made
 
 
-def route_to(home: Home, slack: FakeSlack, *destinations: str, interval: str = "1h") -> None:
+# A removal is told by the poll that finds it.
+AT_ONCE = '[detection]\nconfirm_removal = { polls = 1, after = "0s" }\n'
+
+
+def route_to(home: Home, slack: FakeSlack, *destinations: str, interval: str = "1h", detection: str = "") -> None:
     routes = "".join(f'[[routes]]\nname = "r{n}"\nto = "{to}"\n' for n, to in enumerate(destinations))
-    home.configure("prod", routes=f'[slack]\ntoken = "env:TOKEN"\napi_url = "{slack.url}"\n{routes}', interval=interval)
+    top = f'{detection}[slack]\ntoken = "env:TOKEN"\napi_url = "{slack.url}"\n'
+    home.configure("prod", routes=top + routes, interval=interval)
 
 
 def lines(result: Result) -> dict[str, str]:
@@ -616,7 +621,7 @@ def test_a_test_can_be_repeated_and_goes_where_it_is_told(office: Home, slack: F
 def test_a_test_is_composed_with_what_waits(office: Home, slack: FakeSlack):
     assert office.run("once").code == 0
     office.account("prod").models.pop()
-    route_to(office, slack, "slack:#alerts", "slack:#gone")
+    route_to(office, slack, "slack:#alerts", "slack:#gone", detection=AT_ONCE)
     assert office.run("once").code == 1  # the first message to #gone cannot be sent
     office.account("prod").models.pop()
     assert office.run("once").code == 1  # and the next waits behind it

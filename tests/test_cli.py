@@ -25,8 +25,8 @@ from tests import hostile
 from tests.program import COMMAND, ROUTE, Home, until
 
 COMMANDS = (
-    *("run", "once", "demo", "check", "migrate", "status", "models", "changes"),
-    *("diff", "form", "verdict", "sql", "alerts", "silence"),
+    *("run", "once", "demo", "check", "migrate", "forget", "status", "models", "changes"),
+    *("diff", "form", "verdict", "sql", "alerts", "silence", "held"),
 )
 ESCAPE = "\x1b"
 
@@ -374,6 +374,28 @@ def test_status_says_what_needs_a_person(home):
     assert (shown.code, asked.code) == (1, 1)
     assert re.search(r"^! .*prod", shown.out, re.MULTILINE)
     assert json.loads(asked.out)["needs"]
+
+
+def test_status_says_how_long_the_credits_last(home):
+    home.account("prod").balance = 900
+    home.run("once")
+    days = [(f"2026-03-0{day}", 100) for day in range(1, 6)]
+    with closing(sqlite3.connect(home.file)) as connection, connection:
+        connection.execute("DELETE FROM balance_days")
+        row = (
+            "INSERT INTO balance_days (account, day, first, last, min, max, spent) VALUES ('prod', ?, 1, 900, 1, 1, ?)"
+        )
+        connection.executemany(row, days)
+    shown, asked = home.run_all(("status", "--format", "table"), ("status",))
+    assert re.search(r"^prod +900 +100 +about 9 days *$", shown.out, re.MULTILINE)
+    [account] = json.loads(asked.out)["accounts"]
+    assert (account["account"], account["burn_per_day"], account["empty_in_days"]) == ("prod", 100, 9)
+
+
+def test_status_does_not_guess_how_long_the_credits_last(home):
+    home.run("once")
+    shown = home.run("status", "--format", "table")
+    assert re.search(r"^prod +[0-9]+ +– +not known yet *$", shown.out, re.MULTILINE)  # noqa: RUF001
 
 
 def test_status_misses_a_daemon_that_does_not_run(home):

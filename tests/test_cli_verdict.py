@@ -186,6 +186,8 @@ def test_a_model_that_is_missing_for_a_while_is_judged_with_a_note(home: Home, w
 
 def test_a_model_that_is_gone_is_not_listed(home: Home, watch: Watch):
     watch.answer("prod", listing(model("grok")))
+    watch.clock.advance(minutes=30)
+    watch.answer("prod", listing(model("grok")))
 
     assert verdicts(home.run("verdict", save(home, GOOD))) == [
         ("body.json", "prod", "rejected"),

@@ -19,7 +19,17 @@ from syncd.core import canon
 from syncd.core.canon import MISSING
 from syncd.core.catalog import Catalog, Memo, assemble
 from syncd.core.changes import Before, Change, Policy, diff
-from syncd.core.compose import ChangeDue, ConditionDue, Due, Edge, compose, condition_summary
+from syncd.core.compose import (
+    ChangeDue,
+    ChangeEdge,
+    ConditionDue,
+    Due,
+    Edge,
+    Elsewhere,
+    answers,
+    compose,
+    condition_summary,
+)
 from syncd.core.message import Bullets, Code, Message, Paragraph, Quote, Span, Table, as_text, bold, decode, encode
 from syncd.core.rules import CONDITIONS, RULES
 from syncd.core.text import count
@@ -62,7 +72,7 @@ def wan(band: Any = None, **params: Any) -> Model:
 
 
 def condition(kind: str, *keys: str, edge: Edge = "opened", subject: str = "key:prod", **detail: Any) -> ConditionDue:
-    at = NOW + timedelta(hours=3, minutes=12) if edge == "closed" else NOW
+    at = NOW + {"closed": timedelta(hours=3, minutes=12), "reminder": timedelta(days=2)}.get(edge, timedelta())
     return ConditionDue(1, 1, keys or ("prod",), at, kind, edge, subject, NOW, detail)
 
 
@@ -186,6 +196,240 @@ def test_models_removed_at_different_times():
    🔴 breaking · key prod · detected 2026-03-02 09:00:00 UTC · dlv_1
 """,
     )
+
+
+USES_WAN: dict[str, Any] = {"nightly hero": {"effect": "rejected"}, "preview": {"effect": "rejected"}}
+
+
+def doubtful(
+    *models: Model, edge: ChangeEdge = "unconfirmed", key: str = "prod", at: datetime = NOW, **elsewhere: Elsewhere
+) -> list[Due]:
+    """Models that saved requests use were missing from a listing of the key, for 35 minutes by now."""
+    return [
+        replace(
+            one,
+            change=replace(one.change, affects=tuple(USES_WAN), detail={**one.change.detail, "requests": USES_WAN}),
+            edge=edge,
+            at=at + timedelta(minutes=35) if edge == "back" else at,
+            since=at,
+            elsewhere=elsewhere,
+        )
+        for one in changed(models, [], key=key)
+        if isinstance(one, ChangeDue)
+    ]
+
+
+def test_a_model_that_may_be_gone():
+    says(
+        doubtful(WAN, spare="lists", other="later"),
+        """
+❓ wan-2.7-text-to-video is not listed for prod (unconfirmed)
+   Missing since 2026-03-02 09:00:00 UTC. Not certain yet: it is told once it is removed for certain, or listed again.
+   • wan-2.7-text-to-video · used by nightly hero, preview
+   Still listed for spare.
+   What waits to be certain: syncd held list
+
+   🔴 breaking · key prod · detected 2026-03-02 09:00:00 UTC · dlv_1
+""",
+    )
+
+
+def test_models_that_may_be_gone_have_a_line_each_and_say_since_when_if_that_differs():
+    later = NOW + timedelta(minutes=5)
+    lines = text([*doubtful(GROK), *doubtful(WAN, at=later)]).splitlines()
+    assert lines[0] == "❓ 2 models are not listed for prod (unconfirmed)"
+    assert lines[2].endswith("used by nightly hero, preview · since 2026-03-02 09:00:00 UTC")
+    assert lines[3].endswith("used by nightly hero, preview · since 2026-03-02 09:05:00 UTC")
+
+
+def test_thirty_models_that_may_be_gone_are_counted_and_the_worst_named():
+    message = compose(doubtful(*made_up_models(30)), "x")
+    assert message.title == "30 models are not listed for prod (unconfirmed)"
+    assert len(message.replies) == 1
+    assert "not listed (unconfirmed) · used by nightly hero, preview" in as_text(message)
+    assert "Breaks" not in as_text(message)
+
+
+def test_models_that_are_listed_again():
+    says(
+        doubtful(WAN, edge="back"),
+        """
+✅ wan-2.7-text-to-video is listed again for prod
+   It was missing for 35 m. Nothing was told as removed; what else has changed meanwhile is told as usual.
+
+   ⚪ informational · key prod · detected 2026-03-02 09:35:00 UTC · dlv_1
+""",
+    )
+    lines = text(doubtful(GROK, WAN, edge="back")).splitlines()
+    assert lines[0] == "✅ 2 models are listed again for prod"
+    assert lines[2] == "   • grok-imagine-image-quality was missing for 35 m"
+
+
+def test_of_a_doubt_and_its_end_only_the_end_is_told():
+    assert title([*doubtful(WAN), *doubtful(WAN, edge="back")]) == "wan-2.7-text-to-video is listed again for prod"
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "planned", "expected"),
+    [
+        ({}, False, ""),
+        ({"a": "lists"}, False, "Still listed for a: it is the access that has changed, likely an allowlist;"),
+        ({"a": "lists", "b": "gone", "c": "later"}, False, "Still listed for a: it is the access"),
+        ({"a": "lists"}, True, "Still listed for a: it is the access that has changed, with the plan."),
+        ({"a": "gone"}, False, "Gone for every key that had it: the vendor has likely withdrawn it."),
+        ({"a": "gone", "b": "without"}, False, "Gone for every key that had it: the vendor has likely withdrawn it."),
+        ({"a": "gone", "b": "silent"}, False, "Gone for every key that had it and could be asked: the vendor has"),
+        ({"a": "gone", "b": "later"}, False, ""),
+        ({"a": "gone"}, True, "Gone for every key that had it: the vendor has likely withdrawn it."),
+        ({"a": "without"}, False, "No other key that is watched here lists it."),
+        ({"a": "silent"}, False, ""),
+        ({"a": "later"}, True, "The plan changed at the same poll, which decides what a key may call."),
+    ],
+)
+def test_the_cause_as_far_as_other_keys_tell(elsewhere: dict[str, Elsewhere], planned: bool, expected: str):  # noqa: FBT001
+    (gone,) = changed([WAN], [], tier="free" if planned else "pro")[-1:]
+    assert isinstance(gone, ChangeDue)
+    lines = text([replace(gone, elsewhere=elsewhere)]).splitlines()[2:-2]
+    assert [line.strip()[: len(expected)] for line in lines if line.strip()] == ([expected] if expected else [])
+
+
+def test_the_cause_may_differ_by_key():
+    found = [*changed([WAN], [], tier="free")[-1:], *changed([WAN], [], key="dev")]
+    lines = text([replace(one, elsewhere={"spare": "lists"}) for one in found if isinstance(one, ChangeDue)])
+    assert (
+        "Still listed for spare: it is the access that has changed, of prod with the plan, of dev likely by an" in lines
+    )
+
+
+# --- back and forth ------------------------------------------------------------------------------------------------
+
+
+def detailed(due: Sequence[Due], *, id: int = 2, **detail: Any) -> list[Due]:  # noqa: A002 - the field's name
+    """The same with more to say of each, two hours and ten minutes later."""
+    at = NOW + timedelta(hours=2, minutes=10)
+    changes = [one for one in due if isinstance(one, ChangeDue)]
+    return [
+        replace(one, id=id, at=at, since=NOW, change=replace(one.change, detail={**one.change.detail, **detail}))
+        for one in changes
+    ]
+
+
+SHORT = wan(duration={"type": "integer", "min": 2, "max": 8, "default": 5})
+FLAPS: dict[str, Any] = {"times": 3, "since": "2026-03-02T06:00:00Z", "stable": "6h"}
+
+
+def test_parameters_that_are_taken_back():
+    says(
+        detailed(changed([SHORT], [WAN]), reverts=1),
+        """
+↩️ Parameters back: wan-2.7-text-to-video
+   • Widened duration maximum 8 → 10: back as it was after 2 h 10 m
+
+   ⚪ informational · key prod · detected 2026-03-02 11:10:00 UTC · dlv_1
+""",
+    )
+
+
+def test_what_breaks_when_it_is_taken_back_stays_breaking():
+    message = compose(detailed([mentioning(one) for one in changed([WAN], [SHORT])], reverts=1), "x")
+    assert (message.severity, message.mentions) == ("breaking", ("@here",))
+    assert message.title == "Parameters back: wan-2.7-text-to-video"
+
+
+def mentioning(one: Due) -> ChangeDue:
+    assert isinstance(one, ChangeDue)
+    return replace(one, mention="@here")
+
+
+def test_what_changed_and_changed_back_is_one_thing_that_calls_nobody():
+    there = [replace(mentioning(one), id=1) for one in changed([WAN], [SHORT])]
+    back = detailed([mentioning(one) for one in changed([SHORT], [WAN])], reverts=1)
+    says(
+        [*there, *back],
+        """
+↩️ Parameters changed and changed back: wan-2.7-text-to-video
+   • Narrowed duration maximum 10 → 8, and back after 2 h 10 m
+
+   ⚪ informational · key prod · detected 2026-03-02 11:10:00 UTC · dlv_1
+""",
+    )
+    assert compose([*there, *back], "x").mentions == ()
+
+
+def test_an_account_and_other_facts_that_are_taken_back():
+    assert title(detailed(changed([], [], tier="free"), reverts=1)) == "Account of prod changed back"
+    film = {**WAN, "category": "film"}
+    assert title(detailed(changed([film], [WAN]), reverts=1)) == "wan-2.7-text-to-video changed back"
+    both = detailed(
+        changed([GROK, WAN], [{**one, "credits_band": {"min": 1, "max": 2}} for one in (GROK, WAN)]), reverts=1
+    )
+    assert title(both) == "Price back at 1 to 2: 2 models"
+
+
+def test_what_keeps_changing():
+    says(
+        detailed(changed([SHORT], [WAN]), flapping=FLAPS),
+        """
+🌀 wan-2.7-text-to-video keeps changing: params.duration.max
+   params.duration.max changed 3 times since 2026-03-02 06:00:00 UTC; it is now 10.
+   Told again once it has been the same for 6 h; all of it is recorded: syncd changes --model wan-2.7-text-to-video
+
+   🟢 additive · key prod · detected 2026-03-02 11:10:00 UTC · dlv_1
+""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("due", "expected"),
+    [
+        (
+            changed([wan(audio=None)], [WAN]),
+            "params.audio changed 3 times since 2026-03-02 06:00:00 UTC; it is now so: Added",
+        ),
+        (
+            changed([], [WAN], gone=[WAN]),
+            "Whether it is listed changed 3 times since 2026-03-02 06:00:00 UTC; it is now yes.",
+        ),
+        (changed([], [], tier="free"), "tier changed 3 times since 2026-03-02 06:00:00 UTC; it is now free."),
+    ],
+)
+def test_what_it_is_now_is_said_of_everything_that_can_flap(due: list[Due], expected: str):
+    assert expected in text(detailed(due, flapping=FLAPS))
+
+
+def test_several_fields_that_keep_changing_are_one_section():
+    due = detailed(changed([GROK, SHORT], [{**GROK, "category": "film"}, WAN]), flapping=FLAPS)
+    lines = text(due).splitlines()
+    assert lines[0] == "🌀 2 models: 2 fields keep changing"
+    assert [line.strip()[:30] for line in lines[1:3]] == [
+        "• grok-imagine-image-quality: ",
+        "• wan-2.7-text-to-video: param",
+    ]
+
+
+def test_what_keeps_changing_and_has_settled_swallows_what_led_to_it():
+    there, back = changed([WAN], [SHORT]), changed([SHORT], [WAN])
+    notice = detailed(there, id=3, flapping=FLAPS)
+    settled = detailed(back, id=5, flapping={**FLAPS, "times": 5, "notice": 3})
+    assert (
+        title([*there, *detailed(back, reverts=1), *notice])
+        == "wan-2.7-text-to-video keeps changing: params.duration.max"
+    )
+    says(
+        [*there, *notice, *settled],
+        """
+🌀 wan-2.7-text-to-video has settled: params.duration.max
+   params.duration.max is 10, after it changed 5 times since 2026-03-02 06:00:00 UTC.
+   So it has been for 6 h.
+
+   🟢 additive · key prod · detected 2026-03-02 11:10:00 UTC · dlv_1
+""",
+    )
+
+
+def test_no_command_is_made_of_a_slug_that_a_shell_would_run():
+    odd = {**WAN, "slug": "a; rm -rf ~"}
+    assert "syncd changes --since 2d" in text(detailed(changed([odd], [{**odd, "category": "x"}]), flapping=FLAPS))
 
 
 # --- prices --------------------------------------------------------------------------------------------------------
@@ -635,8 +879,48 @@ def test_a_condition_closes(kind: str, expected: str):
     )
 
 
-def test_every_condition_has_both_designs():
+@pytest.mark.parametrize(
+    ("why", "expected"),
+    [
+        ("drop", "14 of 42 models (33 %) are missing from one poll to the next"),
+        ("emptied", "It is empty: 0 of 42 models are left"),
+        ("incomplete", "It looks like one page of several: what is not on it counts as neither gone nor missing"),
+        ("rotated", "The key was replaced, and 14 of 42 models (33 %) are missing from what the new one lists"),
+        ("a newer version's", "14 of 42 models (33 %) are missing from one poll to the next"),
+    ],
+)
+def test_why_a_listing_is_suspicious(why: str, expected: str):
+    due = condition("listing.suspicious", why=why, missing=14, of=42, requests=["nightly hero"])
+    assert text([due]).splitlines()[1:4] == [
+        "   Since 2026-03-02 09:00:00 UTC. Nothing is told as removed until it has been missing for longer.",
+        f"   • {expected}",
+        "   • In doubt, for they use such models: nightly hero",
+    ]
+
+
+def test_a_suspicious_listing_ends_whole_or_right():
+    whole = condition("listing.suspicious", edge="closed", why="drop", missing=14, of=42)
+    assert title([whole]) == "The listing for prod is whole again"
+    right = replace(whole, detail={**whole.detail, "confirmed": 14})
+    assert title([right]) == "14 removals for prod are confirmed"
+    assert "After 3 h 12 m. The listing was right: what is gone is told as removed." in text([right])
+
+
+def test_that_a_condition_lasts():
+    lines = text([condition("access.rejected", edge="reminder", **REJECTED)]).splitlines()
+    assert lines[0] == "⛔ Still: Key prod is rejected (401), for 2 d"
+    assert lines[1:] == text([condition("access.rejected", **REJECTED)]).splitlines()[1:]
+
+
+def test_that_a_condition_lasts_is_told_only_where_nothing_else_is_told_of_it():
     edges: tuple[Edge, ...] = ("opened", "closed")
+    for edge in edges:
+        both = [condition("access.rejected", edge=edge), condition("access.rejected", edge="reminder")]
+        assert title(both) == title(both[:1])
+
+
+def test_every_condition_has_every_design():
+    edges: tuple[Edge, ...] = ("opened", "reminder", "closed")
     for kind in CONDITIONS:
         for edge in edges:
             assert title([condition(kind, edge=edge)])
@@ -759,7 +1043,7 @@ def garbage(draw: st.DrawFn) -> Change:
     kind = draw(st.sampled_from([kind for kind in sorted(RULES) if kind != "catalogue.baseline"]))
     depth = PATHS[kind.partition(".")[0]]
     path = tuple(draw(st.lists(TEXT, min_size=depth, max_size=depth)))
-    names = ("cause", "related", "spec_before", "spec_after", "new_default", "variants")
+    names = ("cause", "related", "spec_before", "spec_after", "new_default", "variants", "flapping", "reverts")
     return Change(
         kind,
         path,
@@ -775,9 +1059,15 @@ def garbage(draw: st.DrawFn) -> Change:
 
 
 @settings(derandomize=True, deadline=None, database=None)
-@given(st.lists(garbage(), min_size=1, max_size=6), st.lists(TEXT, min_size=1, max_size=3))
-def test_no_change_is_too_odd_to_be_told(found: list[Change], keys: list[str]):
-    check_clean(compose([ChangeDue(n, keys[n % len(keys)], NOW, change) for n, change in enumerate(found)], "x"))
+@given(
+    st.lists(garbage(), min_size=1, max_size=6),
+    st.lists(TEXT, min_size=1, max_size=3),
+    st.sampled_from([None, None, "unconfirmed", "back"]),
+)
+def test_no_change_is_too_odd_to_be_told(found: list[Change], keys: list[str], edge: ChangeEdge | None):
+    due = [ChangeDue(n, keys[n % len(keys)], NOW, change, edge=edge, id=n) for n, change in enumerate(found)]
+    check_clean(compose(due, "x"))
+    assert all(len(answers(one)) < 3 for one in due)
 
 
 @settings(derandomize=True, deadline=None, database=None)

@@ -25,7 +25,7 @@ from tests.crash_points import (
     trial,
 )
 from tests.fake_slack import FakeSlack, Fault
-from tests.watching import Watch, listing, model, refusal, watching, with_price
+from tests.watching import AT_ONCE, Watch, listing, model, refusal, watching, with_price
 
 
 def check(result: Outcome, posts: int) -> None:
@@ -91,9 +91,9 @@ def slack() -> object:
 
 
 def begun(url: str, slack: FakeSlack, *routes: Route) -> Watch:
-    """A watch on Slack's own clock, whose beginning has been told."""
+    """A watch on Slack's own clock, whose beginning has been told. It holds no removal, unless a listing is empty."""
     assert isinstance(slack.clock, Clock)
-    watch = Watch(url, slack.clock, routes=routes or [ROUTE])
+    watch = Watch(url, slack.clock, routes=routes or [ROUTE], **AT_ONCE)
     watch.answer("prod", listing(A))
     go_on(watch, slack, "first")
     return watch
@@ -242,17 +242,26 @@ def test_a_condition_is_one_message_with_replies(migrated_url: str, slack: FakeS
 
 
 def test_a_model_that_returns_answers_the_message_of_its_removal(migrated_url: str, slack: FakeSlack):
-    watch = begun(migrated_url, slack)
-    outbox = outbox_of(watch, slack.url, slack.token, watch.store, "back")
-    watch.answer("prod", listing(model("b")))
-    run(outbox)
-    removal = slack.messages(CHANNEL)[-1]
-    watch.answer("prod", listing(A, model("b")))
-    run(outbox)
-    back = slack.messages(CHANNEL)[-1]
-    assert back["thread_ts"] == removal["ts"]
-    assert back["text"].startswith("Additive: 1 model back")
-    watch.close()
+    """Days later, with the removal that every key holds by default."""
+    begun(migrated_url, slack).close()
+    assert isinstance(slack.clock, Clock)
+    with watching(migrated_url, slack.clock, routes=[ROUTE]) as watch:
+        watch.add("prod")
+        outbox = outbox_of(watch, slack.url, slack.token, watch.store, "back")
+        watch.answer("prod", listing(model("b")))
+        run(outbox)
+        assert "removed" not in str(slack.messages(CHANNEL)), "nothing is certain yet"
+        slack.clock.advance(minutes=30)
+        watch.answer("prod", listing(model("b")))
+        run(outbox)
+        removal = slack.messages(CHANNEL)[-1]
+        assert "1 model removed" in removal["text"]
+        slack.clock.advance(days=3)
+        watch.answer("prod", listing(A, model("b")))
+        run(outbox)
+        back = slack.messages(CHANNEL)[-1]
+        assert back["thread_ts"] == removal["ts"]
+        assert back["text"].startswith("Additive: 1 model back")
 
 
 def test_what_comes_soon_after_is_told_with_it(migrated_url: str, slack: FakeSlack):

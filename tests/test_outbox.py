@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -452,7 +453,7 @@ def test_conditions_are_read_at_once_however_many_are_due(mail: Mail):
     writer = mail.watch.store._writer
     sa.event.listen(writer, "before_cursor_execute", lambda *args: asked.append(args[2]))
     mail.outbox().step()
-    assert sum("FROM conditions" in statement for statement in asked) == 1
+    assert sum(one.startswith("SELECT") and "FROM conditions" in one for one in asked) == 1
     text = as_text(mail.console.messages[0])
     assert "12 keys are rejected (401)" in text
     assert re.search(r"key-00 · .* · over$", text, re.MULTILINE)  # one line tells both
@@ -477,13 +478,15 @@ def test_both_edges_of_a_condition_are_delivered(mail: Mail):
 
 def test_a_held_removal_is_told_once_when_it_is_confirmed(mail: Mail):
     outbox = mail.outbox()
-    mail.watch.answer("prod", listing())
+    mail.watch.answer("prod", listing(A, model("b")))
+    outbox.step()
+    mail.watch.answer("prod", listing(A))
     assert outbox.step() == []
     mail.clock.advance(hours=1)
-    mail.watch.answer("prod", listing())
+    mail.watch.answer("prod", listing(A))
     (sent,) = outbox.step()
     assert (sent.kind, sent.changes) == ("models_removed", 1)
-    mail.watch.answer("prod", listing())
+    mail.watch.answer("prod", listing(A))
     assert outbox.step() == []
 
 
@@ -507,38 +510,94 @@ def test_a_price_that_crept_is_told_from_the_one_told_last(migrated_url: str, cl
     mail.watch.close()
 
 
-def removal_of_a(mail: Mail, *keys: str) -> str:
-    """What is told of the model that these keys have lost, one after the other."""
-    for key in keys:
-        mail.watch.answer(key, listing(model("b")))
+B = model("b")
+
+
+def lose_a(mail: Mail, *losing: str, keeping: tuple[str, ...] = (), **top: Any) -> str:
+    """What is told of the model that keys have lost, once that is certain; the others were asked since."""
+    for _ in range(2):
+        for key in losing:
+            mail.watch.answer(key, listing(B, **top))
+        for key in keeping:
+            mail.watch.answer(key, listing(A, B))
+        mail.clock.advance(hours=1)
     mail.outbox().step()
     return as_text(mail.console.messages[-1])
 
 
 @pytest.fixture
 def shared(mail: Mail) -> Mail:
-    """Two keys that list the same model."""
+    """Two keys that list the same model, and one that does not."""
     for key in ("prod", "spare"):
-        mail.watch.answer(key, listing(A, model("b")))
+        mail.watch.answer(key, listing(A, B))
     mail.outbox().step()
     return mail
 
 
 def test_a_model_that_only_one_key_has_lost_is_a_matter_of_access(shared: Mail):
-    shared.watch.answer("prod", listing(model("b")))
-    shared.watch.answer("spare", listing(A, model("b")))
+    text = lose_a(shared, "prod", keeping=("spare",))
+    assert (
+        "Still listed for spare: it is the access that has changed, likely an allowlist; the plan is as it was." in text
+    )
+
+
+def test_a_model_that_a_key_has_lost_with_its_plan_is_a_matter_of_the_plan(shared: Mail):
+    text = lose_a(shared, "prod", keeping=("spare",), tier="free")
+    assert "Still listed for spare: it is the access that has changed, with the plan." in text
+
+
+def test_a_plan_that_changed_with_the_first_of_the_polls_is_still_the_cause(shared: Mail):
+    for price in (10, 11):
+        shared.watch.answer("prod", listing(with_price(B, price, 20), tier="free"))
+        shared.watch.answer("spare", listing(A, B))
+        shared.clock.advance(hours=1)
     shared.outbox().step()
-    text = as_text(shared.console.messages[-1])
-    assert "Still listed for spare: it is the access that has changed." in text
+    assert "it is the access that has changed, with the plan." in as_text(shared.console.messages[-1])
 
 
 def test_a_model_that_every_key_has_lost_is_a_matter_of_the_vendor(shared: Mail):
-    text = removal_of_a(shared, "prod", "spare")
+    text = lose_a(shared, "prod", "spare")
     assert "Gone for every key that had it: the vendor has likely withdrawn it." in text
 
 
+def test_keys_that_lose_a_model_one_after_the_other_have_lost_it_together(shared: Mail):
+    lose_a(shared, "prod")
+    text = lose_a(shared, "spare", "prod")
+    assert "removed for spare" in text
+    assert "Gone for every key that had it: the vendor has likely withdrawn it." in text
+
+
+def test_a_key_whose_own_removal_is_held_does_not_list_the_model(shared: Mail):
+    for _ in range(2):
+        shared.watch.answer("prod", listing(B))
+        shared.clock.advance(hours=1)
+    shared.watch.answer("spare", listing(B))
+    shared.outbox().step()
+    text = as_text(shared.console.messages[-1])
+    assert "1 model removed for prod" in text
+    assert "Gone for every key that had it: the vendor has likely withdrawn it." in text
+
+
+def test_of_a_key_that_never_had_the_model_nothing_is_concluded_but_that(shared: Mail):
+    shared.watch.answer("other", listing(B))
+    for _ in range(2):
+        for key in ("prod", "other"):
+            shared.watch.answer(key, listing(B))
+        shared.clock.advance(hours=1)
+    shared.watch.answer("spare", refusal("KEY_REVOKED"), status=401)
+    shared.outbox().step()
+    assert "No other key that is watched here lists it." in as_text(shared.console.messages[-1])
+
+
+def test_a_key_that_cannot_be_asked_keeps_nobody_from_a_conclusion(shared: Mail):
+    shared.watch.answer("third", listing(A, B))
+    shared.watch.answer("spare", refusal("KEY_REVOKED"), status=401)
+    text = lose_a(shared, "prod", "third")
+    assert "Gone for every key that had it and could be asked: the vendor has likely withdrawn it." in text
+
+
 def test_nothing_is_concluded_from_keys_that_were_not_asked_since(shared: Mail):
-    text = removal_of_a(shared, "prod")
+    text = lose_a(shared, "prod")
     assert "removed for prod" in text
     assert "listed" not in text
     assert "Gone" not in text
@@ -546,9 +605,9 @@ def test_nothing_is_concluded_from_keys_that_were_not_asked_since(shared: Mail):
 
 def test_nothing_is_concluded_from_keys_that_the_destination_may_not_see(migrated_url: str, clock: Clock):
     mail = mailing(migrated_url, clock, Route("one", "console", keys=("prod",)))
-    mail.watch.answer("spare", listing(A))
-    mail.watch.answer("prod", listing(model("b")))
-    mail.watch.answer("spare", listing(A))
-    mail.outbox().step()
-    assert "listed" not in as_text(mail.console.messages[-1])
+    for key in ("prod", "spare"):
+        mail.watch.answer(key, listing(A, B))
+    text = lose_a(mail, "prod", keeping=("spare",))
+    assert "removed for prod" in text
+    assert "listed" not in text
     mail.watch.close()

@@ -32,6 +32,7 @@ from syncd.core.delivery import (
     Refused,
     Unusable,
 )
+from syncd.core.requests import SavedRequest
 from syncd.core.routing import Route
 from syncd.demo.vendor import made_up_models
 from syncd.outbox import Outbox
@@ -42,6 +43,7 @@ from tests.watching import Watch, listing, model, refusal, with_price
 
 TO: Final = Route("everything", "slack:#alerts")
 A: Final = model("a")
+USES_A: Final = SavedRequest("nightly", {"model": "a", "prompt": "a harbour"})
 SETTLES: Final = timedelta(seconds=25)
 
 # What may become of a call: whether it has its effect, and what is heard of it.
@@ -140,7 +142,7 @@ class Outboxes(RuleBasedStateMachine):
         shutil.copy(Outboxes.template, self.folder / "history.db")
         self.clock = Clock()
         self.world = World(self.clock)
-        self.watch = Watch(sqlite_url(self.folder / "history.db"), self.clock, routes=[TO])
+        self.watch = Watch(sqlite_url(self.folder / "history.db"), self.clock, routes=[TO], requests=[USES_A])
         self.numbers = count(1)
         self.price = 10
         self.watch.answer("prod", listing(A))
@@ -154,13 +156,16 @@ class Outboxes(RuleBasedStateMachine):
             keys=dict(self.watch.keys),
             clock=self.clock,
             new_id=lambda: f"dlv_{next(self.numbers):04}",
+            remind=timedelta(hours=2),
         )
         outbox.recover()
         return outbox
 
     # --- what happens ---
 
-    @rule(what=st.sampled_from(["price", "price", "models", "rejected", "away"]), many=st.integers(1, 60))
+    @rule(
+        what=st.sampled_from(["price", "price", "models", "gone", "gone", "rejected", "away"]), many=st.integers(1, 60)
+    )
     def news(self, what: str, many: int) -> None:
         self.price += many
         a = with_price(A, self.price, 10_000)
@@ -169,6 +174,9 @@ class Outboxes(RuleBasedStateMachine):
                 self.watch.answer("prod", listing(a))
             case "models":
                 self.watch.answer("prod", listing(a, *made_up_models(many)))
+            case "gone":
+                self.clock.advance(minutes=many)
+                self.watch.answer("prod", listing(*made_up_models(1)))
             case "rejected":
                 self.watch.answer("prod", refusal("KEY_REVOKED"), status=401)
             case "away":
@@ -187,6 +195,10 @@ class Outboxes(RuleBasedStateMachine):
                 self.outbox.step()
             except DeathError:
                 self.outbox = self.new_process()
+
+    @rule(hours=st.integers(1, 30))
+    def time_passes(self, hours: int) -> None:
+        self.clock.advance(hours=hours)
 
     @rule()
     def process_is_restarted(self) -> None:
@@ -228,7 +240,9 @@ class Outboxes(RuleBasedStateMachine):
         assert {one for one, op, _ in deliveries if op == "post"} - set(self.world.edited) == posted
         left = self.watch.rows(
             "SELECT a.state, a.edge FROM announcements a LEFT JOIN deliveries d ON d.id = a.delivery_id "
-            "WHERE NOT (a.state = 'sent' AND d.state = 'sent') AND NOT (a.state = 'dropped' AND a.edge = 'changed')"
+            "WHERE NOT (a.state = 'sent' AND d.state = 'sent')"
+            # Edits that there is nothing to edit for, and what no longer held when its turn came.
+            " AND NOT (a.state = 'dropped' AND a.edge IN ('changed', 'unconfirmed', 'back', 'reminder'))"
         )
         assert left == []
         self.every_reply_was_posted()

@@ -57,9 +57,15 @@ def test_every_design_has_a_sample():
     assert shown == designs()
 
 
-def test_each_sample_is_named_after_its_design_and_the_end_of_a_condition_after_what_it_tells():
+def test_each_sample_is_named_after_its_design_and_what_follows_another_after_what_it_tells():
     others = {name: message.kind for name, message in SAMPLES.items() if name != message.kind}
-    assert others == {"recovered": "key_rejected"}
+    assert others == {
+        "recovered": "key_rejected",
+        "reminder": "key_rejected",
+        "back": "not_listed",
+        "revert": "price_changed",
+        "settled": "flapping",
+    }
 
 
 def test_a_digest_of_sixty_changes_goes_on_in_its_thread():
@@ -79,8 +85,8 @@ def test_slack_takes_every_sample(name):
 
 def test_samples_call_whom_the_route_calls_and_only_where_routes_call_people():
     calling = {name for name, message in samples("@here").items() if message.mentions == ("@here",)}
-    assert {"price_changed", "key_rejected"} <= calling
-    assert not calling & {"recovered", "digest", "test", "summary", "silence_ended"}
+    assert {"price_changed", "key_rejected", "reminder", "not_listed", "flapping", "settled"} <= calling
+    assert not calling & {"recovered", "back", "revert", "digest", "test", "summary", "silence_ended"}
     assert not any(message.mentions for message in SAMPLES.values())
 
 

@@ -124,6 +124,8 @@ def test_a_removal_that_is_held_is_told_later_with_the_requests_that_it_breaks(w
     told(watch)
     watch.answer("prod", listing())
     assert watch.rows("SELECT state, affects FROM changes WHERE slug = 'wan'") == [("held", ["nightly hero"])]
+    # The listing is empty, which tells more of the vendor than of its models.
+    assert watch.rows("SELECT edge FROM announcements WHERE edge IS NOT NULL") == [("opened",)]
     for _ in range(2):
         clock.advance(minutes=20)
         watch.answer("prod", listing())
@@ -160,8 +162,10 @@ def test_while_a_removal_is_held_the_other_changes_still_find_their_requests(wat
     assert kinds == {"param.max.lowered": ["nightly hero"]}
 
 
-def test_a_model_that_is_back_makes_its_requests_possible(watch: Watch):
+def test_a_model_that_is_back_makes_its_requests_possible(watch: Watch, clock: Clock):
     watch.answer("prod", listing(wan(), model("grok")))
+    watch.answer("prod", listing(model("grok")))
+    clock.advance(minutes=30)
     watch.answer("prod", listing(model("grok")))
     watch.answer("prod", listing(wan(), model("grok")))
 

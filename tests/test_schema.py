@@ -51,7 +51,7 @@ VIEWS = {
     "poll_log": "poll_id key_name started_at last_at polls duration_ms outcome http_status error_code request_id "
     "credits_balance rate_limit_remaining",
     "key_status": "key_name account state state_since last_poll_at last_success_at tier credits_balance "
-    "calls_per_minute concurrent_jobs model_count held_changes",
+    "calls_per_minute concurrent_jobs model_count held_changes rotated_at",
     "balance_history": "account key_name at credits_balance",
     "alert_log": "delivery_id created_at sent_at channel kind severity state attempts change_count slack_ts last_error",
 }

@@ -366,6 +366,7 @@ def test_a_price_that_comes_back_after_a_silence_is_told_as_the_step_it_took(mai
     told(mail)
     expire(mail, number)
     told(mail)
+    mail.clock.advance(hours=25)  # sooner it would take back what was muted, and be muted with it
     mail.change_price(10)
     assert len(told(mail)) == 2
     assert "11 \u2192 10" in as_text(mail.console.messages[-1])

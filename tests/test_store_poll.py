@@ -7,11 +7,14 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from syncd.core.requests import SavedRequest
 from syncd.core.routing import Route
 from syncd.demo.vendor import made_up_models
+from syncd.poll import Polled
 from syncd.store.poll import SET_BACK
 from tests import hostile
 from tests.conftest import Clock
@@ -360,7 +363,9 @@ def test_an_empty_listing_is_observed_and_its_removals_are_held(watch: Watch, cl
     clock.advance(minutes=5)
     polled = watch.answer("prod", listing())
     gone = at(clock())
-    assert (polled.outcome, polled.announced) == ("changed", False)
+    # Told is that the listing looks like a fault; not that anything is gone.
+    assert (polled.outcome, polled.announced) == ("changed", True)
+    assert edges(watch) == [("listing.suspicious", "opened", "console")]
     assert intervals(watch) == [("a", first, gone), ("b", first, gone)]
     assert watch.rows("SELECT slug, state, held_polls FROM changes WHERE slug IS NOT NULL ORDER BY slug") == [
         ("a", "held", 1),
@@ -378,6 +383,7 @@ def test_held_removals_are_told_once_they_are_confirmed(watch: Watch, clock: Clo
     clock.advance(minutes=2)
     assert watch.answer("prod", listing()).announced
     assert watch.rows("SELECT state, held_polls FROM changes WHERE slug IS NOT NULL") == [("announced", 3)] * 2
+    assert watch.one("SELECT DISTINCT settled_at FROM changes WHERE slug IS NOT NULL") == at(clock())
     assert counts(watch, "current_models") == [0]
     assert announced(watch)[1:] == [("model.removed", "console")] * 2
     # And not again.
@@ -422,10 +428,12 @@ def test_of_held_models_those_that_are_back_are_retracted_and_the_others_stay_he
     ]
 
 
-def test_a_model_that_returns_after_its_removal_was_told_is_compared_with_what_it_was(watch: Watch):
+def test_a_model_that_returns_after_its_removal_was_told_is_compared_with_what_it_was(watch: Watch, clock: Clock):
     watch.answer("prod", listing(A, B))
     watch.answer("prod", listing(with_price(A, 15, 20), B))
     watch.answer("prod", listing(B))
+    clock.advance(minutes=30)
+    assert watch.answer("prod", listing(B)).announced
     polled = watch.answer("prod", listing(with_price(A, 16, 20), B))
     assert polled.changes == 2
     kinds = [row[0] for row in watch.rows("SELECT kind FROM changes WHERE slug = 'a' ORDER BY id")]
@@ -544,6 +552,585 @@ def test_one_failure_alone_opens_nothing(watch: Watch):
     assert watch.row("SELECT state, failures FROM api_keys") == ("ok", 1)
 
 
+# --- removals that are held ----------------------------------------------------------------------------------------
+
+HERO = SavedRequest("hero", {"model": "a", "prompt": "a harbour"})
+
+
+def later(watch: Watch, body: bytes, *, hours: float = 0, minutes: float = 0) -> Polled:
+    """The next poll, so much after the last one."""
+    watch.clock.advance(hours=hours, minutes=minutes)
+    return watch.answer("prod", body)
+
+
+def removals(watch: Watch, slug: str = "a") -> list[tuple[str, int, str | None]]:
+    """Every removal of the model: its state, the polls that missed it, when it was settled."""
+    query = """SELECT state, held_polls, settled_at FROM changes
+               WHERE slug = :slug AND kind = 'model.removed' ORDER BY id"""
+    return [(state, polls, settled) for state, polls, settled in watch.rows(query, slug=slug)]
+
+
+def tellings(watch: Watch, kind: str = "%") -> list[tuple[str, str | None, str, str]]:
+    """What is to be told of changes: the kind, the edge of one that was held, where, and what became of it."""
+    query = """SELECT c.kind, a.edge, d.spec, a.state FROM announcements a JOIN changes c ON c.id = a.change_id
+               JOIN destinations d ON d.id = a.destination_id
+               WHERE c.state <> 'baseline' AND c.kind LIKE :kind ORDER BY a.id"""
+    return [(found, edge, spec, state) for found, edge, spec, state in watch.rows(query, kind=kind)]
+
+
+def destinations(watch: Watch, kind: str) -> set[str]:
+    """Where the changes of the kind themselves are told."""
+    return {spec for _, edge, spec, state in tellings(watch, kind) if edge is None and state == "queued"}
+
+
+def sent(watch: Watch) -> None:
+    """All that waits is delivered."""
+    watch.write("UPDATE announcements SET state = 'sent' WHERE state = 'queued'")
+
+
+def reroute(watch: Watch, *routes: Route) -> None:
+    """The operator changes where alerts go."""
+    watch.poller.judgement = replace(watch.poller.judgement, routes=routes)
+
+
+def test_a_removal_is_observed_at_once_and_told_when_it_is_certain(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A, B))
+    first = at(clock())
+    assert not later(watch, listing(B), minutes=10).announced
+    gone = at(clock())
+    missing = "SELECT slug, missing_since FROM current_models ORDER BY slug"
+    history = "SELECT valid_from, valid_to FROM model_history WHERE slug = 'a'"
+    assert removals(watch) == [("held", 1, None)]
+    assert watch.rows(missing) == [("a", gone), ("b", None)]
+    assert watch.rows(history) == [(first, gone)]
+
+    assert not later(watch, listing(B), minutes=29).announced
+    assert removals(watch) == [("held", 2, None)]
+
+    assert later(watch, listing(B), minutes=1).announced
+    assert removals(watch) == [("announced", 3, at(clock()))]
+    assert watch.rows(missing) == [("b", None)]
+    # That it was told late changes nothing of when it was so.
+    assert watch.rows(history) == [(first, gone)]
+    assert watch.one("SELECT detected_at FROM changes WHERE slug = 'a'") == gone
+    assert tellings(watch) == [("model.removed", None, "console", "queued")]
+
+
+def test_time_alone_does_not_confirm(watch: Watch):
+    watch.answer("prod", listing(A, B))
+    watch.answer("prod", listing(B))
+    watch.clock.advance(hours=5)
+    watch.answer("prod", b"<html>")
+    watch.no_answer("prod")
+    watch.answer("prod", refusal("KEY_REVOKED"), status=401)
+    assert removals(watch) == [("held", 1, None)]
+    watch.answer("prod", listing(B))
+    assert removals(watch) == [("announced", 2, at(watch.clock()))]
+
+
+def test_a_removal_that_no_route_wants_is_held_too_and_then_recorded(migrated_url: str, clock: Clock):
+    with watching(migrated_url, clock) as watch:
+        watch.answer("prod", listing(A, B))
+        watch.answer("prod", listing(B))
+        assert removals(watch) == [("held", 1, None)]
+        later(watch, listing(B), minutes=30)
+        assert removals(watch) == [("recorded", 2, at(clock()))]
+        assert watch.rows("SELECT slug FROM current_models") == [("b",)]
+
+
+def test_a_model_that_blinks_leaves_a_gap_in_its_history_and_no_announcement(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A, B))
+    first = at(clock())
+    later(watch, listing(B), minutes=5)
+    gone = at(clock())
+    assert not later(watch, listing(A, B), minutes=20).announced
+    back = at(clock())
+    assert removals(watch) == [("retracted", 1, back)]
+    assert watch.rows("SELECT valid_from, valid_to FROM model_history WHERE slug = 'a' ORDER BY valid_from") == [
+        (first, gone),
+        (back, None),
+    ]
+    later(watch, listing(A, B), hours=1)
+    assert removals(watch) == [("retracted", 1, back)]
+    assert tellings(watch) == []
+
+
+def test_each_absence_is_held_anew(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A, B))
+    later(watch, listing(B), minutes=5)
+    later(watch, listing(A, B), minutes=20)
+    back = at(clock())
+    later(watch, listing(B), minutes=20)
+    later(watch, listing(B), minutes=20)
+    assert removals(watch) == [("retracted", 1, back), ("held", 2, None)]
+    later(watch, listing(B), minutes=10)
+    assert removals(watch) == [("retracted", 1, back), ("announced", 3, at(clock()))]
+
+
+def test_a_clock_that_is_set_back_makes_no_hold_longer(watch: Watch, clock: Clock):
+    """How long it has waited nobody can say; three listings say enough."""
+    watch.answer("prod", listing(A, B))
+    watch.answer("prod", listing(B))
+    later(watch, listing(B), hours=-3)
+    assert removals(watch) == [("held", 2, None)]
+    later(watch, listing(B), minutes=5)
+    assert [state for state, _, _ in removals(watch)] == ["announced"]
+
+
+# --- removals that a saved request cannot wait for -----------------------------------------------------------------
+
+
+@pytest.fixture
+def needy(migrated_url: str, clock: Clock):
+    """A key that uses model a, with one destination that hears of everything and one that wants prices only."""
+    prices = Route("prices", "slack:#prices", kinds=("credits.*",))
+    with watching(migrated_url, clock, routes=[TO_ALL, prices], requests=[HERO]) as watch:
+        watch.answer("prod", listing(A, B))
+        yield watch
+
+
+UNCONFIRMED = ("model.removed", "unconfirmed", "console")
+
+
+def test_that_a_model_in_use_is_missing_is_told_at_once(needy: Watch, clock: Clock):
+    assert later(needy, listing(B), minutes=5).announced
+    assert removals(needy) == [("held", 1, None)]
+    assert tellings(needy) == [(*UNCONFIRMED, "queued")]
+    assert needy.one("SELECT not_before FROM announcements WHERE edge = 'unconfirmed'") == at(clock())
+    # And once.
+    assert not later(needy, listing(B), minutes=5).announced
+    assert tellings(needy) == [(*UNCONFIRMED, "queued")]
+
+
+def test_a_model_that_nobody_uses_can_wait(needy: Watch):
+    assert not later(needy, listing(A), minutes=5).announced
+    assert (removals(needy, "b"), tellings(needy)) == ([("held", 1, None)], [])
+
+
+def test_those_who_were_told_are_told_that_it_is_certain(needy: Watch, clock: Clock):
+    later(needy, listing(B), minutes=5)
+    sent(needy)
+    # Also where no route leads any more; and whoever wants it by now.
+    reroute(needy, Route("new", "slack:#new"))
+    assert later(needy, listing(B), minutes=30).announced
+    assert removals(needy) == [("announced", 2, at(clock()))]
+    told, *confirmed = tellings(needy)
+    assert told == (*UNCONFIRMED, "sent")
+    assert sorted(confirmed, key=str) == [
+        ("model.removed", None, "console", "queued"),
+        ("model.removed", None, "slack:#new", "queued"),
+    ]
+
+
+def test_those_who_were_told_are_told_that_it_is_back(needy: Watch, clock: Clock):
+    later(needy, listing(B), minutes=5)
+    sent(needy)
+    reroute(needy, Route("new", "slack:#new"))
+    assert later(needy, listing(A, B), minutes=20).announced
+    assert removals(needy) == [("retracted", 1, at(clock()))]
+    assert tellings(needy) == [(*UNCONFIRMED, "sent"), ("model.removed", "back", "console", "queued")]
+
+
+def test_what_is_certain_before_it_was_told_as_unconfirmed_is_told_once(needy: Watch):
+    later(needy, listing(B), minutes=5)
+    later(needy, listing(B), minutes=30)
+    assert tellings(needy) == [(*UNCONFIRMED, "dropped"), ("model.removed", None, "console", "queued")]
+
+
+def test_what_is_back_before_it_was_told_as_unconfirmed_is_never_told(needy: Watch):
+    later(needy, listing(B), minutes=5)
+    later(needy, listing(A, B), minutes=20)
+    assert [state for state, _, _ in removals(needy)] == ["retracted"]
+    assert tellings(needy) == [(*UNCONFIRMED, "dropped")]
+
+
+def test_what_differs_when_it_is_back_is_told_beside_that(needy: Watch):
+    later(needy, listing(B), minutes=5)
+    sent(needy)
+    assert later(needy, listing(with_price(A, 11, 20), B), minutes=20).announced
+    assert tellings(needy)[1:] == [
+        ("credits.band.floor-raised", None, "console", "queued"),
+        ("credits.band.floor-raised", None, "slack:#prices", "queued"),
+        ("model.removed", "back", "console", "queued"),
+    ]
+
+
+def test_what_keeps_blinking_is_told_as_unconfirmed_twice_a_day(needy: Watch):
+    for _ in range(6):
+        later(needy, listing(B), minutes=30)
+        sent(needy)
+        later(needy, listing(A, B), minutes=15)
+        sent(needy)
+    assert [state for state, _, _ in removals(needy)] == ["retracted"] * 6
+    assert [edge for _, edge, _, _ in tellings(needy)] == ["unconfirmed", "back"] * 2
+
+
+def test_of_an_empty_listing_the_condition_names_the_requests_and_nothing_is_told_as_unconfirmed(needy: Watch):
+    later(needy, listing(), minutes=5)
+    assert tellings(needy) == []
+    assert needy.one("SELECT detail FROM conditions")["requests"] == ["hero"]
+
+
+# --- there and back ------------------------------------------------------------------------------------------------
+
+
+def prices(watch: Watch) -> list[tuple[str, dict[str, Any]]]:
+    """The states of the changes of a's price, with what is known of each."""
+    query = "SELECT state, detail FROM changes WHERE slug = 'a' AND kind LIKE 'credits.%' ORDER BY id"
+    return [(state, detail) for state, detail in watch.rows(query)]
+
+
+def costing(low: int) -> bytes:
+    return listing(with_price(A, low, 100))
+
+
+def last(watch: Watch) -> tuple[Any, ...]:
+    """The last change: its number, kind, state and detail."""
+    return watch.rows("SELECT id, kind, state, detail FROM changes ORDER BY id DESC LIMIT 1")[0]
+
+
+def told_of(watch: Watch, change: int) -> list[tuple[str, str, str | None, str]]:
+    query = """SELECT d.spec, a.route, a.edge, a.state FROM announcements a
+               JOIN destinations d ON d.id = a.destination_id WHERE a.change_id = :change ORDER BY d.spec"""
+    return [(spec, route, edge, state) for spec, route, edge, state in watch.rows(query, change=change)]
+
+
+def test_a_revert_is_told_where_what_it_takes_back_was_told_and_nowhere_else(migrated_url: str, clock: Clock):
+    one, two = Route("one", "console"), Route("two", "slack:#two")
+    with watching(migrated_url, clock, routes=[one, two]) as watch:
+        watch.answer("prod", costing(10))
+        later(watch, costing(12), hours=1)
+        original, _, state, detail = last(watch)
+        assert (state, "reverts" in detail) == ("announced", False)
+        reroute(watch, Route("three", "slack:#three"))
+        later(watch, costing(10), hours=23)
+        revert, kind, state, detail = last(watch)
+        assert (kind, state, detail["reverts"]) == ("credits.band.floor-lowered", "announced", original)
+        assert told_of(watch, revert) == told_of(watch, original)
+        assert told_of(watch, revert) == [("console", "one", None, "queued"), ("slack:#two", "two", None, "queued")]
+
+
+def test_a_revert_that_breaks_goes_where_its_own_routes_lead_too(migrated_url: str, clock: Clock):
+    with watching(migrated_url, clock, routes=[Route("one", "console")]) as watch:
+        watch.answer("prod", listing(taking(8)))
+        later(watch, listing(taking(10)), hours=1)
+        original = last(watch)[0]
+        reroute(watch, Route("loud", "slack:#loud", min_severity="breaking"))
+        later(watch, listing(taking(8)), hours=1)
+        revert, kind, _, detail = last(watch)
+        assert (kind, detail["reverts"]) == ("param.max.lowered", original)
+        assert told_of(watch, revert) == [("console", "one", None, "queued"), ("slack:#loud", "loud", None, "queued")]
+
+
+def taking(most: int) -> dict[str, Any]:
+    return model("a", params={"count": {"type": "integer", "min": 1, "max": most}})
+
+
+def test_a_day_later_it_is_a_change_like_any_other(watch: Watch):
+    watch.answer("prod", costing(10))
+    later(watch, costing(12), hours=1)
+    later(watch, costing(10), hours=25)
+    assert ["reverts" in detail for _, detail in prices(watch)] == [False, False]
+    assert len(tellings(watch)) == 2
+
+
+def test_what_was_too_small_to_tell_is_too_small_to_take_back(migrated_url: str, clock: Clock):
+    loud, quiet = Route("loud", "console"), Route("quiet", "slack:#money", min_percent=Decimal(50))
+    with watching(migrated_url, clock, routes=[loud, quiet]) as watch:
+        watch.answer("prod", costing(10))
+        later(watch, costing(11), hours=1)
+        original = last(watch)[0]
+        later(watch, costing(10), hours=1)
+        revert, _, _, detail = last(watch)
+        assert detail["reverts"] == original
+        for change in (original, revert):
+            assert [(spec, state) for spec, _, _, state in told_of(watch, change)] == [
+                ("console", "queued"),
+                ("slack:#money", "below_threshold"),
+            ]
+
+
+def test_what_was_only_recorded_is_taken_back_in_silence(migrated_url: str, clock: Clock):
+    with watching(migrated_url, clock, routes=[Route("quiet", "console", min_percent=Decimal(50))]) as watch:
+        watch.answer("prod", costing(10))
+        later(watch, costing(11), hours=1)
+        assert not later(watch, costing(10), hours=1).announced
+        assert [state for state, _ in prices(watch)] == ["recorded", "recorded"]
+        assert [state for *_, state in tellings(watch)] == ["below_threshold"] * 2
+
+
+def test_a_revert_of_something_else_is_none(watch: Watch):
+    """Another model's price, another value, and what is not led back to where it was."""
+    watch.answer("prod", listing(with_price(A, 10, 100), with_price(B, 12, 100)))
+    later(watch, listing(with_price(A, 12, 100), with_price(B, 12, 100)), hours=1)
+    later(watch, listing(with_price(A, 12, 100), with_price(B, 10, 100)), hours=1)
+    later(watch, listing(with_price(A, 11, 100), with_price(B, 10, 100)), hours=1)
+    assert watch.rows("SELECT detail FROM changes WHERE detail LIKE '%reverts%'") == []
+
+
+# --- flapping ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def flapping(watch: Watch):
+    """A price that has gone up, down and up again, an hour apart."""
+    watch.answer("prod", costing(10))
+    for low in (12, 10, 12):
+        later(watch, costing(low), hours=1)
+    return watch
+
+
+def test_the_third_change_of_a_path_is_told_as_flapping(flapping: Watch):
+    first = flapping.rows("SELECT id, detected_at FROM changes WHERE slug = 'a' ORDER BY id")[0]
+    (_, once), (_, back), (state, thrice) = prices(flapping)
+    assert (once.keys() & {"reverts", "flapping"}, back["reverts"], state) == (set(), first[0], "announced")
+    since = f"{first[1][:10]}T{first[1][11:19]}Z"
+    assert (thrice["flapping"], "reverts" in thrice) == ({"times": 3, "since": since, "stable": "6h"}, False)
+    assert [(edge, state) for _, edge, _, state in tellings(flapping)] == [(None, "queued")] * 3
+
+
+def test_the_fourth_is_held_and_names_the_notice(flapping: Watch):
+    notice = last(flapping)[0]
+    assert not later(flapping, costing(10), hours=1).announced
+    change, _, state, detail = last(flapping)
+    assert (state, told_of(flapping, change)) == ("held", [])
+    assert (detail["flapping"]["times"], detail["flapping"]["notice"]) == (4, notice)
+    assert flapping.one("SELECT held_changes FROM key_status") == 1
+    # It has been observed all the same.
+    assert flapping.one("SELECT credits_min FROM current_models") == 10
+
+
+def test_what_undoes_a_held_one_retracts_both(flapping: Watch):
+    later(flapping, costing(10), hours=1)
+    assert not later(flapping, costing(12), hours=1).announced
+    assert [state for state, _ in prices(flapping)[3:]] == ["retracted", "retracted"]
+    assert flapping.rows("SELECT settled_at IS NULL FROM changes WHERE state = 'retracted' ORDER BY id")[0] in [
+        (0,),
+        (False,),
+    ]
+    assert len(tellings(flapping)) == 3
+
+
+def test_what_replaces_a_held_one_is_held_in_its_place(flapping: Watch):
+    """Down from 12 to 10, which was there before, and from there to 9, which costs less: nothing that hurts."""
+    later(flapping, costing(10), hours=1)
+    later(flapping, costing(9), hours=1)
+    assert [state for state, _ in prices(flapping)[3:]] == ["retracted", "held"]
+    assert len(tellings(flapping)) == 3
+
+
+def test_what_holds_for_six_hours_is_told_as_settled(flapping: Watch, clock: Clock):
+    notice = last(flapping)[0]
+    later(flapping, costing(10), hours=1)
+    held = last(flapping)[0]
+    assert not later(flapping, costing(10), hours=5.9).announced
+    assert later(flapping, costing(10), hours=0.2).announced
+    query = "SELECT state, settled_at, detail FROM changes WHERE id = :held"
+    state, settled, detail = flapping.row(query, held=held)
+    assert (state, settled, detail["flapping"]["notice"]) == ("announced", at(clock()), notice)
+    assert told_of(flapping, held) == [("console", "all", None, "queued")]
+    # Once.
+    assert not later(flapping, costing(10), hours=7).announced
+
+
+def test_a_price_that_was_never_there_is_told_however_it_flaps(flapping: Watch):
+    """Nothing dearer is waited out."""
+    assert later(flapping, costing(90), hours=1).announced
+    assert prices(flapping)[-1][0] == "announced"
+
+
+def test_after_six_quiet_hours_it_begins_anew(flapping: Watch):
+    later(flapping, costing(10), hours=7)
+    assert prices(flapping)[-1][0] == "announced"
+
+
+def test_values_that_come_together_do_not_flap(watch: Watch):
+    """Every value is a change of its own, and all of them have one path."""
+
+    def offering(*values: str) -> bytes:
+        return listing(model("a", params={"size": {"type": "string", "values": list(values)}}))
+
+    watch.answer("prod", offering("s"))
+    later(watch, offering("s", "m", "l"), hours=1)
+    later(watch, offering("s", "m", "l", "xl", "xxl"), hours=1)
+    assert watch.rows("SELECT kind, state, COUNT(*) FROM changes WHERE slug = 'a' GROUP BY kind, state") == [
+        ("param.enum.value-added", "announced", 4)
+    ]
+    assert watch.rows("SELECT 1 FROM changes WHERE detail LIKE '%flapping%' OR detail LIKE '%reverts%'") == []
+    # Each goes its own way back.
+    later(watch, offering("s", "m", "xl", "xxl"), hours=1)
+    (added,) = watch.row("SELECT id FROM changes WHERE new LIKE '%\"l\"%'")
+    _, kind, state, detail = last(watch)
+    assert (kind, state, detail["reverts"]) == ("param.enum.value-removed", "announced", added)
+
+
+# --- listings that look like a fault -------------------------------------------------------------------------------
+
+TEN = [model(f"m{number}") for number in range(10)]
+FOUR = TEN[:4]
+
+
+@pytest.fixture
+def dropped(watch: Watch):
+    """Six of ten models are missing."""
+    watch.answer("prod", listing(*TEN))
+    later(watch, listing(*FOUR), minutes=5)
+    return watch
+
+
+def doubts(watch: Watch) -> dict[str, Any]:
+    """The one condition's detail."""
+    kind, subject, detail = watch.row("SELECT kind, subject, detail FROM conditions")
+    assert (kind, subject) == ("listing.suspicious", "key:prod")
+    found: dict[str, Any] = detail
+    return found
+
+
+def closed(watch: Watch) -> bool:
+    return watch.one("SELECT closed_at FROM conditions") is not None
+
+
+def lost(watch: Watch) -> list[tuple[str, int, int]]:
+    """The removals: their states, the polls that missed the models, how many there are of each."""
+    query = """SELECT state, held_polls, COUNT(*) FROM changes WHERE kind = 'model.removed'
+               GROUP BY state, held_polls ORDER BY state, held_polls"""
+    return [(state, polls, number) for state, polls, number in watch.rows(query)]
+
+
+def test_a_listing_that_lacks_many_models_opens_a_condition(dropped: Watch):
+    assert doubts(dropped) == {"keys": {"prod": "suspicious"}, "why": "drop", "missing": 6, "of": 10, "clean": 0}
+    assert edges(dropped) == [("listing.suspicious", "opened", "console")]
+    assert lost(dropped) == [("held", 1, 6)]
+    suspect = [detail for (detail,) in dropped.rows("SELECT detail FROM changes WHERE kind = 'model.removed'")]
+    assert [detail["suspicious"] for detail in suspect] == [True] * 6
+    assert dropped.rows("SELECT COUNT(*), COUNT(missing_since) FROM current_models") == [(10, 6)]
+
+
+def test_it_closes_after_three_clean_listings(dropped: Watch):
+    for clean in (1, 2):
+        later(dropped, listing(*TEN), minutes=5)
+        assert (doubts(dropped)["clean"], closed(dropped)) == (clean, False)
+    assert lost(dropped) == [("retracted", 1, 6)]
+    later(dropped, listing(*TEN), minutes=5)
+    assert closed(dropped)
+    assert "confirmed" not in doubts(dropped)
+    assert [edge for _, edge, _ in edges(dropped)] == ["opened", "closed", "changed"]
+    assert tellings(dropped) == []
+
+
+def test_clean_listings_are_counted_running(dropped: Watch):
+    for body, clean in ((TEN, 1), (TEN, 2), (FOUR, 0), (TEN, 1)):
+        later(dropped, listing(*body), minutes=5)
+        assert doubts(dropped)["clean"] == clean
+    # A failure is no listing.
+    dropped.answer("prod", b"<html>")
+    assert doubts(dropped)["clean"] == 1
+    assert dropped.one("SELECT COUNT(*) FROM conditions") == 1
+
+
+def test_a_vendor_that_alternates_is_told_once(dropped: Watch):
+    for _ in range(10):
+        later(dropped, listing(*TEN), minutes=5)
+        later(dropped, listing(*FOUR), minutes=5)
+    assert [edge for _, edge, _ in edges(dropped)] == ["opened"]
+    assert tellings(dropped) == []
+    assert lost(dropped) == [("held", 1, 6), ("retracted", 1, 60)]
+
+
+def test_what_a_suspicious_listing_lacks_needs_three_listings(dropped: Watch, clock: Clock):
+    later(dropped, listing(*FOUR), hours=1)
+    assert lost(dropped) == [("held", 2, 6)]
+    assert later(dropped, listing(*FOUR), minutes=5).announced
+    assert lost(dropped) == [("announced", 3, 6)]
+    assert closed(dropped)
+    assert doubts(dropped)["confirmed"] == 6
+    assert [edge for _, edge, _ in edges(dropped)] == ["opened", "closed", "changed"]
+    assert tellings(dropped) == [("model.removed", None, "console", "queued")] * 6
+    assert dropped.rows("SELECT DISTINCT settled_at FROM changes WHERE kind = 'model.removed'") == [(at(clock()),)]
+
+
+def test_three_listings_within_the_time_are_not_enough(dropped: Watch):
+    for _ in range(3):
+        later(dropped, listing(*FOUR), minutes=5)
+    assert lost(dropped) == [("held", 4, 6)]
+    later(dropped, listing(*FOUR), minutes=15)
+    assert lost(dropped) == [("announced", 5, 6)]
+
+
+def test_of_a_suspicious_listing_some_may_come_back_and_some_be_gone(dropped: Watch):
+    later(dropped, listing(*TEN[:7]), minutes=5)
+    assert lost(dropped) == [("held", 2, 3), ("retracted", 1, 3)]
+    later(dropped, listing(*TEN[:7]), minutes=30)
+    assert lost(dropped) == [("announced", 3, 3), ("retracted", 1, 3)]
+    assert (closed(dropped), doubts(dropped)["confirmed"]) == (True, 3)
+
+
+def test_a_secret_of_another_account_is_suspected(watch: Watch, clock: Clock):
+    """Half of all that either lists is not in the other; without a new secret that would be a change like any other."""
+    watch.answer("prod", listing(A, B))
+    clock.advance(minutes=5)
+    watch.keys["prod"] = replace(watch.keys["prod"], fingerprint="fedcba98")
+    watch.store.register(watch.keys.values(), clock())
+    later(watch, listing(B, C), minutes=5)
+    assert {name: doubts(watch)[name] for name in ("why", "missing", "of")} == {"why": "rotated", "missing": 1, "of": 2}
+    assert removals(watch) == [("held", 1, None)]
+    later(watch, listing(B, C), hours=1)
+    assert (removals(watch), closed(watch)) == ([("held", 2, None)], False)
+
+
+def test_an_incomplete_listing_ends_nothing_and_holds_nothing(watch: Watch, clock: Clock):
+    watch.answer("prod", listing(A, B, C))
+    first = at(clock())
+    later(watch, listing(B, C), minutes=5)
+    gone = at(clock())
+    assert later(watch, listing(C, model("d"), next_cursor="2"), hours=1).outcome == "changed"
+    added = at(clock())
+    # It ends no interval, begins no absence, and is no further proof of the one that is held.
+    assert intervals(watch) == [("a", first, gone), ("b", first, None), ("c", first, None), ("d", added, None)]
+    assert (removals(watch), removals(watch, "b")) == ([("held", 1, None)], [])
+    assert {name: doubts(watch)[name] for name in ("why", "missing")} == {"why": "incomplete", "missing": 0}
+    # The same bytes again prove nothing either.
+    later(watch, listing(C, model("d"), next_cursor="2"), hours=1)
+    assert removals(watch) == [("held", 1, None)]
+    assert doubts(watch)["clean"] == 0
+    for clean in (1, 2, 3):
+        later(watch, listing(B, C, model("d")), minutes=5)
+        assert doubts(watch)["clean"] == clean
+    assert closed(watch)
+    assert [state for state, _, _ in removals(watch)] == ["announced"]
+
+
+# --- days later ----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_back_after_days_is_told_where_its_removal_was_and_where_its_own_routes_lead(
+    migrated_url: str, clock: Clock
+):
+    gone = Route("gone", "slack:#gone", kinds=("model.removed",))
+    back = Route("back", "slack:#back", kinds=("model.returned",))
+    other = Route("other", "slack:#prices", kinds=("credits.*",))
+    with watching(migrated_url, clock, routes=[TO_ALL, gone, back, other]) as watch:
+        watch.answer("prod", listing(A, B))
+        later(watch, listing(B), minutes=5)
+        later(watch, listing(B), minutes=30)
+        assert destinations(watch, "model.removed") == {"console", "slack:#gone"}
+        later(watch, listing(A, B), hours=72)
+        assert destinations(watch, "model.returned") == {"console", "slack:#gone", "slack:#back"}
+        assert len(tellings(watch, "model.returned")) == 3
+
+
+def test_a_return_that_no_route_wants_is_told_where_the_removal_was(migrated_url: str, clock: Clock):
+    with watching(migrated_url, clock, routes=[Route("gone", "slack:#gone", kinds=("model.removed",))]) as watch:
+        for _ in range(2):
+            watch.answer("prod", listing(A, B))
+            later(watch, listing(B), minutes=5)
+            later(watch, listing(B), minutes=30)
+            clock.advance(days=3)
+        watch.answer("prod", listing(A, B))
+        assert tellings(watch, "model.returned") == [("model.returned", None, "slack:#gone", "queued")] * 2
+        assert watch.rows("SELECT DISTINCT state FROM changes WHERE kind = 'model.returned'") == [("announced",)]
+
+
 # --- thresholds ----------------------------------------------------------------------------------------------------
 
 
@@ -649,8 +1236,13 @@ def test_ten_thousand_models_are_stored_within_seconds(watch: Watch):
     watch.answer("prod", listing(*models))
     watch.answer("prod", listing(*models[:-1]))
     watch.answer("prod", listing())
+    watch.clock.advance(minutes=30)
     watch.answer("prod", listing())
+    # One was missing before: the others are suspect, so a third listing must agree.
     assert watch.one("SELECT COUNT(*) FROM current_models") == 9_999
+    watch.answer("prod", listing())
+    assert watch.one("SELECT COUNT(*) FROM current_models") == 0
+    assert watch.one("SELECT COUNT(*) FROM changes WHERE state = 'announced'") == 10_000
     # A promise of no particular speed; what is quadratic takes minutes.
     assert time.monotonic() - began < 60
 

@@ -23,6 +23,7 @@ from syncd.core.routing import KeyFacts, Route
 from syncd.core.wire import NoAnswer
 from syncd.errors import LockHeld, StoreError, StoreUnavailable
 from syncd.store import Store, engine, lock, schema
+from syncd.store.balances import Sight
 from syncd.store.tables import api_keys, destinations
 from tests.conftest import Clock, sqlite_url
 from tests.postgres import Postgres
@@ -595,7 +596,7 @@ def test_a_server_that_restarts_is_used_again(postgres: Postgres, migrated_postg
             def interrupted() -> None:
                 with watch.store.begin(watch.keys["prod"]) as tx:
                     admin.execute(query, (name,))
-                    tx.context(clock(), clock(), failed=False)
+                    tx.context(clock(), clock(), Sight(None, clock()))
 
             with pytest.raises(StoreUnavailable):
                 interrupted()

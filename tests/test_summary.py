@@ -206,15 +206,25 @@ def test_only_what_the_destination_may_read_of_counts(migrated_url: str, clock: 
     mail = weekly(migrated_url, clock, ours, theirs, nobody)
     mail.watch.answer("spare", listing(A, model("b")))
     mail.watch.answer("spare", listing(A))
+    clock.advance(minutes=30)
+    mail.watch.answer("spare", listing(A))
     mail.watch.no_answer("spare")
     told(mail)
     mail.clock.now = SLOT
     assert told(mail) == ["Watching 1 model on 1 key; 0 changes; all polls good"]
     message = mail.console.messages[-1]
-    assert message.title == "Watching 1 model on 1 key; 1 change; 1 of 3 polls without an answer"
+    assert message.title == "Watching 1 model on 1 key; 1 change; 1 of 4 polls without an answer"
     assert message.keys == ("spare",)
     assert mail.watch.one("SELECT COUNT(*) FROM notices") == 2
     mail.watch.close()
+
+
+def test_a_model_counts_until_its_removal_is_certain(mail: Mail):
+    mail.watch.answer("prod", listing(A, model("b")))
+    told(mail)
+    mail.clock.now = SLOT
+    mail.watch.answer("prod", listing(A))
+    assert told(mail) == ["Watching 2 models on 1 key; 2 changes; all polls good"]  # b came, b may be gone
 
 
 def test_a_key_that_left_the_configuration_does_not_count(mail: Mail):

@@ -154,7 +154,8 @@ def test_while_something_suspect_is_missing_it_does_not_end():
 
 
 def test_good_and_empty_listings_in_turn_are_one_suspicion():
-    there, opened, closed, condition = catalog(*models(6)), 0, 0, None
+    there, opened, closed = catalog(*models(6)), 0, 0
+    condition: OpenCondition | None = None
     held: list[Held] = []
     for number in range(53):
         empty = number < 50 and number % 2 == 0

@@ -33,6 +33,7 @@ class History:
     past: list[Past] = field(default_factory=list)
     known: Catalog | None = None
     confirm_after: timedelta = timedelta(0)
+    listings: list[Catalog] = field(default_factory=list)
 
     def poll(self, *models: Mapping[str, Json], after: timedelta = HOUR, **account: Json) -> News:
         """The next listing, so long after the last one."""
@@ -56,16 +57,12 @@ class History:
         return Judgement(self.routes, confirm_polls=1, confirm_after=self.confirm_after)
 
     def _found(self, after: Catalog) -> list[Change]:
+        self.listings.append(after)
         if self.known is None:
             return []
         gone = {one.change.slug: one.change for one in self.past if one.change.kind == "model.removed"}
-        was = {slug: m for one in self._listings for slug, m in one.models.items() if slug in gone}
-        self._listings.append(after)
+        was = {slug: m for one in self.listings for slug, m in one.models.items() if slug in gone}
         return diff(Before(self.known.account, self.known.models, was), after, Policy())
-
-    @property
-    def _listings(self) -> list[Catalog]:
-        return self.__dict__.setdefault("_seen", [self.known] if self.known else [])
 
     def _context(self) -> Context:
         lately = [one for one in self.past if one.at >= self.now - WINDOW]

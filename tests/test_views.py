@@ -69,14 +69,28 @@ def test_a_model_whose_removal_is_held_is_shown_as_missing(watch: Watch):
     gone = at(watch.clock())
     query = "SELECT slug, credits_min, since, missing_since FROM current_models ORDER BY slug"
     assert watch.rows(query) == [("a", 11, t1, gone), ("b", None, t1, gone)]
+    # A listing without any model is suspicious: three of them must agree.
+    poll(watch, listing())
+    assert watch.rows(query) == [("a", 11, t1, gone), ("b", None, t1, gone)]
     poll(watch, listing())
     assert watch.rows(query) == []
 
 
-def test_a_removal_that_is_confirmed_at_once_is_gone_at_once(watch: Watch):
-    poll(watch, listing(A, B))
+def test_a_removal_is_gone_with_the_poll_that_confirms_it(watch: Watch):
+    t1 = poll(watch, listing(A, B))
+    gone = poll(watch, listing(B))
+    query = "SELECT slug, since, missing_since FROM current_models ORDER BY slug"
+    assert watch.rows(query) == [("a", t1, gone), ("b", t1, None)]
     poll(watch, listing(B))
-    assert watch.rows("SELECT slug FROM current_models") == [("b",)]
+    assert watch.rows(query) == [("b", t1, None)]
+
+
+def test_a_removal_that_is_confirmed_at_once_is_gone_at_once(migrated_url: str, clock: Clock):
+    at_once: dict[str, Any] = {"confirm_polls": 1, "confirm_after": timedelta(0)}
+    with watching(migrated_url, clock, **at_once) as watch:
+        poll(watch, listing(A, B))
+        poll(watch, listing(B))
+        assert watch.rows("SELECT slug FROM current_models") == [("b",)]
 
 
 def test_retired_keys_leave_the_present_and_stay_in_history(watch: Watch):
@@ -124,6 +138,12 @@ def test_as_of_any_time(watch: Watch, clock: Clock):
 def test_the_programs_own_question_as_of_a_time(watch: Watch, clock: Clock):
     poll(watch, listing(A, B))
     first = clock()
+    poll(watch, listing(with_price(A, 11, 20)))
+    with watch.store.read() as connection:
+        unsettled = queries.models(connection, key=None, category="image", at=None).dicts()
+        waiting = queries.changes(connection, key=None, since=first, severity=[], held=True).dicts()
+    assert [(row["slug"], row["missing_since"]) for row in unsettled] == [("a", None), ("b", at(clock()))]
+    assert [(row["slug"], row["kind"]) for row in waiting] == [("b", "model.removed")]
     poll(watch, listing(with_price(A, 11, 20)))
     with watch.store.read() as connection:
         then = queries.models(connection, key="prod", category=None, at=first).dicts()
@@ -268,12 +288,18 @@ def test_key_status(watch: Watch, clock: Clock):
     t2 = poll(watch, listing(A, balance=7.5))
     t3 = poll(watch, refusal("TIER_LOCKED"), status=403)
     assert watch.rows("SELECT * FROM key_status ORDER BY key_name") == [
-        ("fresh", "acme", "new", added, None, None, None, None, None, None, None, 0),
-        ("prod", "acme", "tier_locked", t3, t3, t2, "pro", 7.5, 240, 5, 1, 0),
+        ("fresh", "acme", "new", added, None, None, None, None, None, None, None, 0, None),
+        # Two polls have listed a without b: that b is gone waits to be told.
+        ("prod", "acme", "tier_locked", t3, t3, t2, "pro", 7.5, 240, 5, 1, 1, None),
     ]
     poll(watch, listing(balance=3))
     query = "SELECT state, tier, credits_balance, model_count, held_changes FROM key_status WHERE key_name = 'prod'"
+    # Two good ones: b is certain, a waits.
     assert watch.row(query) == ("ok", "pro", 3, 0, 1)
+    assert watch.rows("SELECT slug, state FROM changes WHERE kind = 'model.removed' ORDER BY slug") == [
+        ("a", "held"),
+        ("b", "announced"),
+    ]
     assert t1 < t2
 
 

@@ -29,6 +29,10 @@ from tests.conftest import Clock
 BASE_URL = "https://vendor.example"
 REQUEST_TAKES = timedelta(milliseconds=250)
 
+# For what is about something else than holds: a removal is certain with the first complete listing without the model,
+# unless the listing is suspicious.
+AT_ONCE: Mapping[str, Any] = {"confirm_polls": 1, "confirm_after": timedelta(0)}
+
 
 def model(slug: str, *, price: tuple[float, float] | None = (10, 20), **more: object) -> dict[str, Any]:
     """A model as the vendor lists one."""

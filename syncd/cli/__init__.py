@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from syncd import __version__
-from syncd.cli import alerts, check, database, demo, diff, form, run, show, silence, status, verdict
+from syncd.cli import alerts, check, database, demo, diff, forget, form, held, run, show, silence, status, verdict
 from syncd.cli.common import LogFormat, LogLevel, Options
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ def syncd(
 
 for command in (
     *(run.run, run.once, demo.demo),
-    *(check.check, database.migrate),
+    *(check.check, database.migrate, forget.forget),
     *(status.status, show.models, show.changes, diff.diff, form.form, verdict.verdict),
 ):
     app.command()(command)
@@ -70,3 +70,4 @@ for command in (
 app.command(context_settings={"ignore_unknown_options": True})(database.sql)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(silence.app, name="silence")
+app.add_typer(held.app, name="held")

@@ -128,7 +128,7 @@ def once(
 
     For cron and CI. Prints a line per key. Exits 1 if a key could not be read or an alert was not sent.
     """
-    from syncd.service import waiting
+    from syncd.core.schedule import waiting
 
     config = _at_once(load(ctx.obj))
     names = _named(config, key or [])
@@ -136,7 +136,7 @@ def once(
         typer.echo("warning: no route is configured, so nobody is told anything: add [[routes]]", err=True)
     with _rehearsed(config) if dry_run else _for_real(config) as app:
         app.outbox.hasty = True
-        waits = waiting(app.targets, app.store.schedules(), app.clock())
+        waits = waiting([target.facts for target in app.targets], app.store.schedules(), app.clock())
         asked = [target for target in app.targets if target.facts.name in names - waits.keys()]
         # Where it is a rehearsal its one transaction must not wait for the network: others write meanwhile.
         answers = list(_asked(app, asked)) if dry_run else _asked(app, asked)

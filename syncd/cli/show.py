@@ -111,7 +111,9 @@ def changes(
         str | None, typer.Option(help=f"Only this severity or higher: {', '.join(SEVERITIES)}.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Only models whose slug matches this glob.")] = None,
-    held: Annotated[bool, typer.Option("--held", help="Only removals that wait for confirmation.")] = False,
+    held: Annotated[
+        bool, typer.Option("--held", help="Only what waits until it is certain: see `syncd held`.")
+    ] = False,
     form: FormatOption = None,
 ) -> None:
     """Show the change log, oldest first."""
@@ -134,22 +136,29 @@ def changes(
 
 def _change(row: Mapping[str, Any]) -> dict[str, Any]:
     """A change in as few columns as fit a terminal. What became of it is said where it was not simply told."""
-    told = {"announced": None, "recorded": "not told: no route wants it"}
+    detail = json.loads(row["detail"])
     return {
         "detected": row["detected_at"],
         "key": row["key_name"],
         "severity": row["severity"],
         "change": row["summary"],
-        "remark": "; ".join(filter(None, [told.get(row["state"], row["state"]), *_touched(row["detail"])])) or None,
+        "remark": "; ".join(filter(None, [_became(row["state"], detail), *_touched(detail)])) or None,
     }
+
+
+def _became(state: str, detail: Mapping[str, Any]) -> str | None:
+    if dropped := detail.get("dropped"):
+        return f"dropped by {dropped['by']}: {dropped['reason']}"
+    told = {"announced": None, "recorded": "not told: no route wants it"}
+    return told.get(state, state)
 
 
 _TOUCHED = {"rejected": "breaks", "different": "another result of", "accepted": "now accepted:"}
 
 
-def _touched(detail: str) -> Iterator[str]:
+def _touched(detail: Mapping[str, Any]) -> Iterator[str]:
     """What it does to saved requests: breaks nightly hero."""
-    effects = {name: how.get("effect") for name, how in json.loads(detail).get("requests", {}).items()}
+    effects = {name: how.get("effect") for name, how in detail.get("requests", {}).items()}
     for effect, said in _TOUCHED.items():
         if named := [name for name, each in effects.items() if each == effect]:
             yield f"{said} {names(named)}"

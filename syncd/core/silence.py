@@ -17,6 +17,7 @@ from syncd.core.canon import Json
 from syncd.core.compose.due import ChangeDue, ConditionDue, Due, NoticeDue
 from syncd.core.compose.section import merged
 from syncd.core.compose.states import opened_title
+from syncd.core.compose.tellings import answers, how_of
 from syncd.core.rules import CONDITIONS, Severity, rank
 
 # The notice of a silence's end.
@@ -58,6 +59,15 @@ def outgrown(beginning: ConditionDue, silence: Silence, destination: str) -> boo
     """Whether a condition that was muted when it began concerns keys by now of which the silence says nothing."""
     lasts = beginning.closed_at is None and bool(beginning.keys)
     return lasts and not matches(silence, beginning, destination)
+
+
+def taken_back(due: Iterable[Due]) -> dict[int, int]:
+    """What says no more than that a change is taken back: announcement -> that change.
+
+    Where the change was muted, this is too. Where taking it back breaks requests, it is news by itself.
+    """
+    changes = (one for one in due if isinstance(one, ChangeDue) and one.change.severity != "breaking")
+    return {one.announcement: answers(one)[0][0] for one in changes if how_of(one) == "reverted"}
 
 
 def matches(silence: Silence, due: Due, destination: str) -> bool:

@@ -21,7 +21,7 @@ from syncd.core.affected import touched
 from syncd.core.canon import Json
 from syncd.core.catalog import Catalog, Memo, assemble
 from syncd.core.changes import Before, Change, Policy, diff
-from syncd.core.compose import ChangeDue, ConditionDue, Due, Edge, NoticeDue, compose
+from syncd.core.compose import ChangeDue, ChangeEdge, ConditionDue, Due, Edge, NoticeDue, compose
 from syncd.core.message import Message
 from syncd.core.requests import SavedRequest
 from syncd.core.rules import BASELINE
@@ -52,7 +52,12 @@ def _cases() -> Mapping[str, Sequence[Due]]:
     return {
         "models_unlocked": _changed([_GROK], [_GROK, _WAN]),
         "models_removed": _changed([_GROK, _WAN], [_GROK]),
+        "not_listed": [_doubtful("unconfirmed")],
+        "back": [_doubtful("back")],
         "price_changed": _changed([_WAN], [_priced(_WAN, 520, 1920)]),
+        "revert": [_cheap_again(reverts=1)],
+        "flapping": [_cheap_again(flapping=_FLAPS)],
+        "settled": [_cheap_again(flapping={**_FLAPS, "times": 5, "notice": 1})],
         "parameters_changed": _changed([_WAN], [_stricter()], _HERO),
         "other_changed": _changed([_WAN], [{**_WAN, "category": "film", "creator": "Wan"}]),
         "watching": [_first_seen()],
@@ -61,8 +66,9 @@ def _cases() -> Mapping[str, Sequence[Due]]:
         "key_forbidden": [_condition("access.forbidden", status=403, code="KEY_SUSPENDED")],
         "vendor_unreachable": [_unreachable()],
         "destination_broken": [_broken()],
-        "listing_suspicious": [_condition("listing.suspicious", missing=14, of=42)],
+        "listing_suspicious": [_condition("listing.suspicious", **_SUSPICIOUS)],
         "balance_low": [_condition("balance.low", "prod", "staging", subject="account:acme", **_BALANCE)],
+        "reminder": [_rejected("reminder")],
         "recovered": [_rejected("closed")],
         "digest": _many(),
         "silence_ended": [NoticeDue(1, _AT, "silence.ended", _SILENCE)],
@@ -71,8 +77,11 @@ def _cases() -> Mapping[str, Sequence[Due]]:
     }
 
 
+_FLAPS: Final = {"times": 3, "since": "2026-11-22T22:10:00Z", "stable": "6h"}
+_SUSPICIOUS: Final[dict[str, Any]] = {"why": "drop", "missing": 14, "of": 42, "clean": 0, "requests": [_HERO.name]}
 _BALANCE: Final[dict[str, Any]] = {
     "account": "acme",
+    "why": "runway",
     "left": 1_840,
     "burn": 876,
     "days": Decimal("2.1"),
@@ -111,11 +120,24 @@ def _stricter() -> Model:
     )
 
 
+def _doubtful(edge: ChangeEdge) -> Due:
+    """A model that a saved request uses was missing from a listing."""
+    (gone,) = _changed([_GROK, _WAN], [_GROK], _HERO)
+    return replace(gone, edge=edge, at=_AT + _LASTED if edge == "back" else _AT, since=_AT)
+
+
+def _cheap_again(**detail: Json) -> Due:
+    """A price that was this before: taken back, or one of many that went back and forth."""
+    (found,) = _changed([_priced(_WAN, 520, 1920)], [_WAN])
+    change = replace(found.change, detail={**found.change.detail, **detail})
+    return replace(found, at=_AT + _LASTED, change=change, since=_AT)
+
+
 # How many of the models of a crowd change in which way: sixty changes, each in one thing.
 _GONE, _DEARER, _STRICTER, _WIDER, _NEW = 12, 20, 8, 8, 12
 
 
-def _many() -> list[Due]:
+def _many() -> list[ChangeDue]:
     """So many changes that one message cannot hold them."""
     crowd = made_up_models(_GONE + _DEARER + _STRICTER + _WIDER + _NEW)
     before, new = crowd[:-_NEW], crowd[-_NEW:]
@@ -127,7 +149,7 @@ def _many() -> list[Due]:
     return _changed(before, [*dearer, *stricter, *wider, *new])
 
 
-def _changed(before: Sequence[Model], after: Sequence[Model], *saved: SavedRequest) -> list[Due]:
+def _changed(before: Sequence[Model], after: Sequence[Model], *saved: SavedRequest) -> list[ChangeDue]:
     """What a poll of the key `prod` that found these differences makes due, where these requests are sent with it."""
     old, new = _catalog(before), _catalog(after)
     confirmed, policy = Before(old.account, old.models, {}), Policy()
@@ -189,11 +211,12 @@ def _broken() -> ConditionDue:
 def _condition(kind: str, *keys: str, edge: Edge = "opened", subject: str = "key:prod", **detail: Json) -> ConditionDue:
     """An edge of a condition that lasted for a while."""
     ended = _AT + _LASTED if edge == "closed" else None
+    reminded = _AT + timedelta(days=2) if edge == "reminder" else None
     return ConditionDue(
         announcement=1,
         condition=1,
         keys=keys or ("prod",),
-        at=ended or _AT,
+        at=ended or reminded or _AT,
         kind=kind,
         edge=edge,
         subject=subject,

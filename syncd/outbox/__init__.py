@@ -1,6 +1,7 @@
 """Deliver what is due. Calls in the right order and decides nothing.
 
     step: what syncd has to say of itself is written down: a silence that ended, a summary             notices
+    that a condition lasts is queued again for those who heard of its beginning
     for each destination whose turn it is
       | out of order?            probe(); still out of order: ask again later
       | a doubtful delivery?     look(), outside any transaction ── settle_look ──> sent | look again | to be sent again
@@ -82,6 +83,8 @@ class Outbox:
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     record_only: tuple[str, ...] = ()
+    # How often who heard of a condition hears that it lasts; None for never.
+    remind: timedelta | None = timedelta(hours=24)
     hasty: bool = False
     chance: random.Random = field(default_factory=random.Random)
     # Told of a bug: a destination, and what was raised. Whoever only tests wants to see it.
@@ -106,11 +109,13 @@ class Outbox:
     def step(self) -> list[Sent]:
         """One attempt at every destination where something can be done now.
 
-        What syncd says of itself is written down first. `next_due` does not name the time for that: who stays looks
-        every few seconds anyway, and who does not is not to wait.
+        What syncd says of itself, and that conditions last, is written down first. `next_due` does not name the time
+        for that: who stays looks every few seconds anyway, and who does not is not to wait.
         """
         with self.store.outbox() as tx:
             notices.say(tx, self.audience, self.clock())
+            if self.remind is not None:
+                tx.reminders.queue(self.remind, self.clock())
         return [sent for destination in self._ready() if (sent := self._try(destination)) is not None]
 
     def next_due(self) -> datetime | None:

@@ -9,17 +9,18 @@ Everything happens in one transaction of the outbox, which is committed before a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
 
 from syncd.core.audience import Audience
-from syncd.core.compose import ChangeDue, ConditionDue, Due, compose, is_first
+from syncd.core.compose import ChangeDue, Due, compose, is_first
 from syncd.core.delivery import turn
 from syncd.core.message import Message
-from syncd.core.silence import muted, outgrown
+from syncd.core.silence import muted, outgrown, taken_back
+from syncd.outbox.replies import answered
 from syncd.store.destinations import Destination
 from syncd.store.outbox import Arrived, Delivery, OutboxTransaction
 
@@ -41,6 +42,7 @@ class Claims:
             again = replace(current, state="sending", attempts=current.attempts + 1, started=self.now)
             return again if self.tx.again(current, self.now) else None
         self._follow_silences()
+        self.tx.drop_outdated(self.destination)
         return (self._post() if self._is_due() else None) or self._edit()
 
     def _is_due(self) -> bool:
@@ -52,7 +54,7 @@ class Claims:
         due, parent = self._chosen(self._audible())
         if not due:
             return None
-        changes = sum(isinstance(one, ChangeDue) and not is_first(one) for one in due)
+        changes = sum(isinstance(one, ChangeDue) and not is_first(one) and one.edge != "back" for one in due)
         identity = self.new_id()
         delivery = Delivery(identity, self.destination, compose(due, identity), "sending", 1, self.now, changes=changes)
         if parent is not None:
@@ -97,10 +99,14 @@ class Claims:
     def _audible(self) -> list[Due]:
         """What is due and not muted; what is muted is written down as such."""
         due = self.tx.due(self.destination, self.now, self.audience)
-        silenced = muted(due, self.destination.spec, self.tx.silences.active(self.now), self.now)
+        silences = self.tx.silences
+        back = taken_back(due)
+        unheard = silences.muted_changes(back.values(), self.destination)
+        silenced = {one: unheard[change] for one, change in back.items() if change in unheard}
+        silenced |= muted(due, self.destination.spec, silences.active(self.now), self.now)
         if silenced:
-            self.tx.silences.mute(silenced)
-            self.tx.silences.mute_rest(self.destination)
+            silences.mute(silenced)
+            silences.mute_rest(self.destination)
         return [one for one in due if one.announcement not in silenced]
 
     def _follow_silences(self) -> None:
@@ -113,29 +119,12 @@ class Claims:
     # --- what it answers ---
 
     def _chosen(self, due: list[Due]) -> tuple[list[Due], Arrived | None]:
-        """What the next message says, and which one it answers.
-
-        The end of a condition, and the return of a model, answer the message that told of the beginning, or of the
-        removal; they come after what is new.
-        """
-        returned = {slug for one in due if (slug := _returned(one)) is not None}
-        removals = self.tx.removals(returned, self.destination)
-        answered = {one.announcement: self._answered(one, removals) for one in due}
-        if others := [one for one in due if answered[one.announcement] is None]:
+        """What the next message says, and which one it answers. Answers come after what is new."""
+        told = answered(self.tx, self.destination, due)
+        if others := [one for one in due if one.announcement not in told]:
             return others, None
-        parent = answered[due[0].announcement] if due else None
-        return [one for one in due if answered[one.announcement] == parent], parent
-
-    def _answered(self, one: Due, removals: Mapping[tuple[str, str], Arrived]) -> Arrived | None:
-        if isinstance(one, ConditionDue) and one.edge == "closed":
-            return self.tx.opening(one.condition, self.destination)
-        slug = _returned(one)
-        return removals.get((one.key, slug)) if isinstance(one, ChangeDue) and slug is not None else None
-
-
-def _returned(one: Due) -> str | None:
-    """The model that is back."""
-    return one.change.slug if isinstance(one, ChangeDue) and one.change.kind == "model.returned" else None
+        parent = told[due[0].announcement] if due else None
+        return [one for one in due if told[one.announcement] == parent], parent
 
 
 def _without_calls(message: Message) -> Message:

@@ -2,6 +2,7 @@
 
     with store.begin(key) as tx      one poll: locks the key, then reads, then writes        KeyTransaction
     with store.outbox() as tx        one step of the outbox                                  OutboxTransaction
+    with store.held() as hand        a person settles what is held                           HeldByHand
     with store.read() as connection  questions; cannot write                                 (store.queries)
 
 Every writing transaction takes its lock first. On SQLite that is one process-wide lock and `BEGIN IMMEDIATE`: with
@@ -11,15 +12,19 @@ SQLAlchemy's default, which begins at the first write, threads that read and the
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 
 from syncd.core.routing import KeyFacts
+from syncd.core.schedule import KeySchedule
 from syncd.errors import StoreError
-from syncd.store import engine, keys, schema
+from syncd.store import engine, forget, keys, reform, schema
+from syncd.store.forget import Forgotten
+from syncd.store.held import HeldByHand
 from syncd.store.outbox import OutboxTransaction
 from syncd.store.poll import KeyTransaction
 
@@ -67,12 +72,29 @@ class Store:
         with self._write() as connection:
             yield OutboxTransaction(connection)
 
-    def register(self, named: Iterable[KeyFacts], now: datetime) -> None:
-        """Make the stored keys agree with the configuration."""
+    @contextmanager
+    def held(self) -> Iterator[HeldByHand]:
+        """A transaction of a person who settles what is held."""
         with self._write() as connection:
-            keys.register(connection, named, now)
+            yield HeldByHand(connection)
 
-    def schedules(self) -> dict[str, keys.KeySchedule]:
+    def register(
+        self, named: Iterable[KeyFacts], now: datetime, formerly: Mapping[str, Sequence[str]] = MappingProxyType({})
+    ) -> None:
+        """Make the stored keys agree with the configuration, and what is stored with how this program reads it.
+
+        `formerly` are the names that keys have had, by the name they have now.
+        """
+        with self._write() as connection:
+            reform.reform(connection)
+            keys.register(connection, named, now, formerly)
+
+    def forget(self, key: str) -> Forgotten:
+        """Erase a retired key, and what of its history nobody shares. Raises `UsageError` where it must stay."""
+        with self._write() as connection:
+            return forget.forget(connection, key)
+
+    def schedules(self) -> dict[str, KeySchedule]:
         """What start-up needs to know of each key."""
         with self.read() as connection:
             return keys.schedules(connection)

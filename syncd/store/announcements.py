@@ -54,7 +54,9 @@ _AS_OFTEN: Final = ("changed", "reminder")
 def _again(row: Mapping[str, Any]) -> Update:
     """The same announcement once more."""
     same = [announcements.c[name] == row[name] for name in ("condition_id", "edge", "destination_id")]
-    return update(announcements).where(*same).values(state="queued", delivery_id=None, not_before=row["not_before"])
+    anew = {"state": "queued", "delivery_id": None, "silence_id": None}
+    since = {name: row[name] for name in ("created_at", "not_before")}
+    return update(announcements).where(*same).values(**anew, **since)
 
 
 def closings(connection: Connection, condition: int, now: datetime) -> list[Told]:

@@ -94,17 +94,19 @@ def waiting(connection: Connection, only: Destination | None = None) -> list[tup
 def _queued() -> Select[Any]:
     """When the first is due of what no delivery has taken.
 
-    Urgent is what breaks requests, and what is no change; that something works again can wait for more of it.
+    Urgent is what breaks requests, or may, and what is no change; that something works again, or still does not, can
+    wait for more of it.
     """
     not_before = announcements.c.not_before
     edge = func.coalesce(announcements.c.edge, "")
-    urgent = and_(edge.not_in(("changed", "closed")), or_(announcements.c.change_id.is_(None), _BREAKING))
+    begins = edge.not_in((*_FOLLOWS, "changed"))
+    urgent = and_(begins, or_(announcements.c.change_id.is_(None), _BREAKING, edge == "unconfirmed"))
     return (
         select(
             announcements.c.destination_id,
             func.min(case((urgent, not_before)), type_=Utc).label("urgent_at"),
-            func.min(case((~or_(urgent, edge.in_(("changed", "closed"))), not_before)), type_=Utc).label("other_at"),
-            func.min(case((edge == "closed", not_before)), type_=Utc).label("end_at"),
+            func.min(case((and_(begins, ~urgent), not_before)), type_=Utc).label("other_at"),
+            func.min(case((edge.in_(_FOLLOWS), not_before)), type_=Utc).label("end_at"),
             func.min(case((edge == "changed", not_before)), type_=Utc).label("edit_at"),
         )
         .outerjoin(changes, changes.c.id == announcements.c.change_id)
@@ -113,6 +115,8 @@ def _queued() -> Select[Any]:
     )
 
 
+# What follows what was told already.
+_FOLLOWS: Final = ("closed", "back", "reminder")
 _BREAKING: Final = changes.c.severity == "breaking"
 
 

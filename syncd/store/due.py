@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, or_, select
 
 from syncd.core.audience import Audience
+from syncd.core.balance import Wallet
 from syncd.core.canon import Json, decode
 from syncd.core.changes import Change, price_since
-from syncd.core.compose import ChangeDue, ConditionDue, Due, NoticeDue
+from syncd.core.compose import ChangeDue, ConditionDue, Due, Elsewhere, NoticeDue
 from syncd.store import announcements as announced
+from syncd.store import balances
 from syncd.store.change_rows import change_of
 from syncd.store.destinations import Destination
 from syncd.store.statements import chunks
@@ -91,27 +93,59 @@ class _Reading:
     audience: Audience
 
     def changes(self, rows: Sequence[Row[Any]]) -> Iterable[ChangeDue]:
-        wanted = {row.change_id: row for row in rows}
-        for part in chunks(wanted):
+        """Of one change more than one edge may be due."""
+        if not rows:
+            return
+        stored = self._changes({row.change_id for row in rows})
+        told = {id_: change_of(one) for id_, one in stored.items()}
+        gone = {one.slug for one in stored.values() if one.kind == "model.removed"}
+        elsewhere = _Elsewhere(self.connection, lambda key: self.audience.sees(self.destination.spec, key), gone)
+        reverted = self._found({change.detail["reverts"] for change in told.values() if "reverts" in change.detail})
+        wallets = self._wallets({one.account for one in stored.values() if one.kind.startswith("credits.band.")})
+        some_untold = announced.has_untold(self.connection, self.destination.spec)
+        for row in rows:
+            one, change = stored[row.change_id], told[row.change_id]
+            back = row.edge == "back"
+            yield ChangeDue(
+                announcement=row.id,
+                key=one.key_name,
+                at=one.settled_at if back and one.settled_at is not None else one.detected_at,
+                change=self._as_told(one, change) if some_untold else change,
+                mention=self._mention(row),
+                elsewhere=elsewhere.of(one) if one.kind == "model.removed" else {},
+                edge=row.edge,
+                id=one.id,
+                since=one.detected_at if back else reverted.get(change.detail.get("reverts", 0)),
+                wallet=wallets.get(one.account) if one.kind.startswith("credits.band.") else None,
+            )
+
+    def _wallets(self, accounts: Iterable[str]) -> dict[str, Wallet]:
+        found = ((account, balances.stored(self.connection, account)) for account in sorted(accounts))
+        return {account: wallet for account, wallet in found if wallet is not None}
+
+    def _changes(self, ids: Iterable[int]) -> dict[int, Row[Any]]:
+        """The changes, each with the name of its key and its account."""
+        found: dict[int, Row[Any]] = {}
+        for part in chunks(ids):
             query = (
-                select(changes, api_keys.c.name.label("key_name"))
+                select(changes, api_keys.c.name.label("key_name"), api_keys.c.account)
                 .join(api_keys, api_keys.c.id == changes.c.key_id)
                 .where(changes.c.id.in_(part))
             )
-            found = self.connection.execute(query).all()
-            gone = {row.slug for row in found if row.kind == "model.removed"}
-            elsewhere = _Elsewhere(self.connection, lambda key: self.audience.sees(self.destination.spec, key), gone)
-            some_untold = announced.has_untold(self.connection, self.destination.spec)
-            for row in found:
-                told = wanted[row.id]
-                change = self._as_told(row) if some_untold else change_of(row)
-                others = elsewhere.of(row) if change.kind == "model.removed" else {}
-                yield ChangeDue(told.id, row.key_name, row.detected_at, change, self._mention(told), others)
+            found.update({row.id: row for row in self.connection.execute(query)})
+        return found
 
-    def _as_told(self, row: Row[Any]) -> Change:
-        """The change; of a price, from the one this destination was told last."""
-        change = change_of(row)
-        if not change.kind.startswith("credits.band."):
+    def _found(self, ids: Iterable[int]) -> dict[int, datetime]:
+        """When these changes were found."""
+        found: dict[int, datetime] = {}
+        for part in chunks(ids):
+            query = select(changes.c.id, changes.c.detected_at).where(changes.c.id.in_(part))
+            found.update({row.id: row.detected_at for row in self.connection.execute(query)})
+        return found
+
+    def _as_told(self, row: Row[Any], change: Change) -> Change:
+        """The change; of a price, from the one this destination was told last, unless it goes back and forth."""
+        if not change.kind.startswith("credits.band.") or change.detail.keys() & {"reverts", "flapping"}:
             return change
         before = announced.first_untold(self.connection, row.key_id, row.slug, self.destination.spec, row.id)
         if before is None:
@@ -129,7 +163,7 @@ class _Reading:
                 announcement=row.id,
                 condition=one.id,
                 keys=tuple(_named(one.subject, detail, lambda key: self.audience.sees(self.destination.spec, key))),
-                at=one.closed_at if row.edge == "closed" and one.closed_at is not None else one.opened_at,
+                at=_when(row.edge, one),
                 kind=one.kind,
                 edge=row.edge,
                 subject=one.subject,
@@ -155,34 +189,51 @@ class _Reading:
         return self.audience.mention(row.route, self.destination.spec)
 
 
+# A key that had a model until so long before another lost it has lost it with it.
+_LATELY: Final = timedelta(days=1)
+
+
 class _Elsewhere:
     """Which other keys list models that are gone for one, of those that the destination may read of."""
 
     def __init__(self, connection: Connection, visible: Callable[[str], bool], slugs: Iterable[str]) -> None:
-        self._asked: dict[str, datetime | None] = {}
-        self._listing: dict[str, set[str]] = {}
+        self._keys: list[Row[str, datetime | None, str]] = []
+        # By slug and key, until when it was listed: None where it still is.
+        self._listed: dict[tuple[str, str], datetime | None] = {}
         slugs = list(slugs)
         if not slugs:
             return
-        keys = select(api_keys.c.name, api_keys.c.observed_at).where(api_keys.c.retired_at.is_(None))
-        self._asked = {row.name: row.observed_at for row in connection.execute(keys) if visible(row.name)}
+        keys = select(api_keys.c.name, api_keys.c.observed_at, api_keys.c.state).where(api_keys.c.retired_at.is_(None))
+        self._keys += [row for row in connection.execute(keys.order_by(api_keys.c.id)) if visible(row.name)]
         for part in chunks(slugs):
             query = (
-                select(listings.c.slug, api_keys.c.name)
+                select(listings.c.slug, api_keys.c.name, listings.c.valid_to)
                 .join(api_keys, api_keys.c.id == listings.c.key_id)
-                .where(listings.c.slug.in_(part), listings.c.valid_to.is_(None))
+                .where(listings.c.slug.in_(part))
+                .order_by(listings.c.valid_from)
             )
-            for row in connection.execute(query):
-                self._listing.setdefault(row.slug, set()).add(row.name)
+            self._listed.update({(row.slug, row.name): row.valid_to for row in connection.execute(query)})
 
-    def of(self, change: Row[Any]) -> dict[str, bool | None]:
-        """Whether each lists the model; None of those that were not asked since."""
-        lists = self._listing.get(change.slug, set())
-        return {
-            name: None if at is None or at < change.detected_at else name in lists
-            for name, at in self._asked.items()
-            if name != change.key_name
-        }
+    def of(self, change: Row[Any]) -> dict[str, Elsewhere]:
+        """What is known of each. Of a key whose own removal is held, that it does not list the model."""
+        return {key.name: self._known(change, key) for key in self._keys if key.name != change.key_name}
+
+    def _known(self, change: Row[Any], key: Row[str, datetime | None, str]) -> Elsewhere:
+        if key.state != "ok" or key.observed_at is None:
+            return "silent"
+        if key.observed_at < change.detected_at:
+            return "later"
+        if (change.slug, key.name) not in self._listed:
+            return "without"
+        until = self._listed[change.slug, key.name]
+        return "lists" if until is None else "gone" if until >= change.detected_at - _LATELY else "without"
+
+
+def _when(edge: str, condition: Row[Any]) -> datetime:
+    """When the edge came up."""
+    at: datetime | None = {"closed": condition.closed_at, "reminder": condition.reminded_at}.get(edge)
+    began: datetime = condition.opened_at
+    return began if at is None else at
 
 
 def _named(subject: str, detail: Mapping[str, Json], visible: Callable[[str], bool]) -> Iterable[str]:

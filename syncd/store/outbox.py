@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, insert, or_, select, update
 
 from syncd.core import message as messages
 from syncd.core.audience import Audience
-from syncd.core.compose import Due
+from syncd.core.compose import ChangeEdge, Due
 from syncd.core.delivery import LONGEST_SILENCE, DeliveryState, Queue, Rung, Settlement
 from syncd.core.message import Message
 from syncd.core.routing import Announcement
@@ -25,10 +25,11 @@ from syncd.store.alerts import ByHand
 from syncd.store.announcements import WAITING
 from syncd.store.destinations import UNSETTLED, Destination
 from syncd.store.notices import Notice
+from syncd.store.reminders import Reminders
 from syncd.store.silences import Silences
 from syncd.store.statements import chunks
 from syncd.store.summaries import Summaries
-from syncd.store.tables import announcements, api_keys, attempts, changes, deliveries, destinations
+from syncd.store.tables import announcements, api_keys, attempts, changes, conditions, deliveries, destinations
 
 _DIED: Final = "syncd ended while sending"
 
@@ -83,6 +84,11 @@ class OutboxTransaction:
     def summaries(self) -> Summaries:
         """What a summary counts."""
         return Summaries(self._connection)
+
+    @property
+    def reminders(self) -> Reminders:
+        """That conditions last."""
+        return Reminders(self._connection)
 
     @property
     def by_hand(self) -> ByHand:
@@ -159,6 +165,7 @@ class OutboxTransaction:
         self._connection.execute(later.values(retry_at=now))
         queued = update(announcements).where(WAITING, announcements.c.created_at > now)
         self._connection.execute(queued.values(not_before=now, created_at=now))
+        self.reminders.clock_was_ahead(now)
 
     def hurry(self, now: datetime) -> None:
         """Every delivery that waits for another try is due now."""
@@ -229,6 +236,31 @@ class OutboxTransaction:
             .values(state="sending", started_at=now, retry_at=None, attempts=deliveries.c.attempts + 1)
         )
         return self._connection.execute(claimed).rowcount == 1
+
+    def drop_outdated(self, destination: Destination) -> None:
+        """What waits there and no longer holds.
+
+        That a model may be gone, once that is settled; that it is back, where nobody was told that it may be gone; that
+        a condition lasts, once it has ended.
+        """
+        doubts = announcements.alias("doubts")
+        told = select(doubts.c.id).where(
+            doubts.c.change_id == announcements.c.change_id,
+            doubts.c.destination_id == announcements.c.destination_id,
+            doubts.c.edge == "unconfirmed",
+            doubts.c.state != "dropped",
+        )
+        settled = select(changes.c.id).where(changes.c.id == announcements.c.change_id, changes.c.state != "held")
+        ended = select(conditions.c.id).where(
+            conditions.c.id == announcements.c.condition_id, conditions.c.closed_at.is_not(None)
+        )
+        outdated = or_(
+            and_(announcements.c.edge == "unconfirmed", settled.exists()),
+            and_(announcements.c.edge == "back", ~told.exists()),
+            and_(announcements.c.edge == "reminder", ended.exists()),
+        )
+        here = announcements.c.destination_id == destination.id, WAITING, outdated
+        self._connection.execute(update(announcements).where(*here).values(state="dropped"))
 
     def drop(self, told: Iterable[int]) -> None:
         """Announcements that there is no message for."""
@@ -333,47 +365,66 @@ class OutboxTransaction:
         """No route leads there any more, and nothing waits."""
         places.leave(self._connection, destination, now)
 
+    # --- what was told there, and can be answered ---
+
     def opening(self, condition: int, destination: Destination) -> Arrived | None:
-        """The message that told the destination of a condition's opening, if it was sent and can be answered."""
-        of_opening = _arrived(destination).where(
+        """The message that told the destination of a condition's opening."""
+        query = _arrived(destination, announcements.c.condition_id).where(
             announcements.c.condition_id == condition, announcements.c.edge == "opened"
         )
-        return self._first(of_opening)
+        return self._last(query).get(condition)
+
+    def told(
+        self, changes: Iterable[int], destination: Destination, edge: ChangeEdge | None = None
+    ) -> dict[int, Arrived]:
+        """By change, the message that told the destination of it, or of that edge of it."""
+        found: dict[int, Arrived] = {}
+        for part in chunks(changes):
+            of_changes = _arrived(destination, announcements.c.change_id).where(
+                announcements.c.change_id.in_(part), announcements.c.edge.is_not_distinct_from(edge)
+            )
+            found |= self._last(of_changes)
+        return found
 
     def removals(self, slugs: Iterable[str], destination: Destination) -> dict[tuple[str, str], Arrived]:
-        """By key and slug, the last message that told the destination of a model's removal and can be answered."""
+        """By key and slug, the last message that told the destination of a model's removal."""
         found: dict[tuple[str, str], Arrived] = {}
         for part in chunks(slugs):
             of_removals = (
-                select(api_keys.c.name, changes.c.slug, deliveries.c.id, deliveries.c.slack_ts)
-                .select_from(changes)
+                _arrived(destination, api_keys.c.name, changes.c.slug)
+                .join(changes, changes.c.id == announcements.c.change_id)
                 .join(api_keys, api_keys.c.id == changes.c.key_id)
-                .join(announcements, announcements.c.change_id == changes.c.id)
-                .join(deliveries, deliveries.c.id == announcements.c.delivery_id)
-                .where(changes.c.slug.in_(part), changes.c.kind == "model.removed", *_told_there(destination))
+                .where(changes.c.slug.in_(part), changes.c.kind == "model.removed", announcements.c.edge.is_(None))
                 .order_by(changes.c.id)
             )
             rows = self._connection.execute(of_removals)
-            found.update({(row.name, row.slug): Arrived(row.id, row.slack_ts) for row in rows})
+            found.update({(row.name, row.slug): Arrived(row.id, row.reference) for row in rows})
         return found
 
-    def _first(self, query: Select[Any]) -> Arrived | None:
-        row = self._connection.execute(query.limit(1)).one_or_none()
-        return None if row is None else Arrived(row.id, row.slack_ts)
+    def _last(self, query: Select[Any]) -> dict[int, Arrived]:
+        rows = self._connection.execute(query.order_by(announcements.c.id))
+        return {row[0]: Arrived(row.id, row.reference) for row in rows}
 
 
-def _arrived(destination: Destination) -> Select[Any]:
-    """Messages that were sent there and that the sink has a name for."""
+def _arrived(destination: Destination, *columns: ColumnElement[Any]) -> Select[Any]:
+    """The messages that were sent there and that the sink has a name for.
+
+    Of one that is an answer itself it is the message it answers: sinks know threads, and no threads within them.
+    """
+    parents = deliveries.alias("parents")
+    threaded = and_(deliveries.c.op == "post", parents.c.slack_ts.is_not(None))
     return (
-        select(deliveries.c.id, deliveries.c.slack_ts)
-        .join(announcements, announcements.c.delivery_id == deliveries.c.id)
-        .where(*_told_there(destination))
-    )
-
-
-def _told_there(destination: Destination) -> tuple[ColumnElement[bool], ...]:
-    return (
-        announcements.c.destination_id == destination.id,
-        deliveries.c.state == "sent",
-        deliveries.c.slack_ts.is_not(None),
+        select(
+            *columns,
+            case((threaded, parents.c.id), else_=deliveries.c.id).label("id"),
+            case((threaded, parents.c.slack_ts), else_=deliveries.c.slack_ts).label("reference"),
+        )
+        .select_from(announcements)
+        .join(deliveries, deliveries.c.id == announcements.c.delivery_id)
+        .outerjoin(parents, parents.c.id == deliveries.c.parent_id)
+        .where(
+            announcements.c.destination_id == destination.id,
+            deliveries.c.state == "sent",
+            deliveries.c.slack_ts.is_not(None),
+        )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -91,25 +91,40 @@ class Silences:
         self._connection.execute(changed.values(state="dropped"))
 
     def mute_rest(self, destination: Destination) -> None:
-        """What follows the beginning of a condition is not told where the beginning was muted."""
-        opening = announcements.alias("opening")
-        by = (
-            select(opening.c.silence_id)
-            .where(
-                opening.c.condition_id == announcements.c.condition_id,
-                opening.c.destination_id == announcements.c.destination_id,
-                opening.c.edge == "opened",
-                opening.c.state == "silenced",
+        """What follows is not told where the beginning was muted: of a condition, and of a model that may be gone."""
+        beginning = announcements.alias("beginning")
+        for first, rest in (("opened", ("reminder", "closed", "changed")), ("unconfirmed", ("back",))):
+            about = announcements.c.condition_id if first == "opened" else announcements.c.change_id
+            by = (
+                select(beginning.c.silence_id)
+                .where(
+                    beginning.c[about.name] == about,
+                    beginning.c.destination_id == announcements.c.destination_id,
+                    beginning.c.edge == first,
+                    beginning.c.state == "silenced",
+                )
+                .scalar_subquery()
             )
-            .scalar_subquery()
-        )
-        rest = update(announcements).where(
-            announcements.c.destination_id == destination.id,
-            WAITING,
-            announcements.c.edge.in_(("closed", "changed")),
-            by.is_not(None),
-        )
-        self._connection.execute(rest.values(state="silenced", silence_id=by))
+            follows = update(announcements).where(
+                announcements.c.destination_id == destination.id,
+                WAITING,
+                announcements.c.edge.in_(rest),
+                by.is_not(None),
+            )
+            self._connection.execute(follows.values(state="silenced", silence_id=by))
+
+    def muted_changes(self, changes: Iterable[int], destination: Destination) -> dict[int, int]:
+        """Which of them were not told there: change -> silence."""
+        found: dict[int, int] = {}
+        for part in chunks(changes):
+            query = select(announcements.c.change_id, announcements.c.silence_id).where(
+                announcements.c.change_id.in_(part),
+                announcements.c.edge.is_(None),
+                announcements.c.destination_id == destination.id,
+                MUTED,
+            )
+            found.update({row.change_id: row.silence_id for row in self._connection.execute(query)})
+        return found
 
     def ended(self, now: datetime) -> list[tuple[Silence, Destination]]:
         """Those that have ended, with each destination where one has muted something and that was not told so."""

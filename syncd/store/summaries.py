@@ -53,9 +53,11 @@ def _confirmed(keys: Sequence[int]) -> CompoundSelect[str]:
 
 
 def _found(keys: Sequence[int], since: datetime) -> Select[int]:
-    """The changes that `syncd changes` shows."""
+    """The changes that `syncd changes` shows, but what came to nothing: a model that was only missing for a moment."""
     return select(func.count()).where(
-        changes.c.key_id.in_(keys), changes.c.detected_at >= since, changes.c.state != "baseline"
+        changes.c.key_id.in_(keys),
+        changes.c.detected_at >= since,
+        changes.c.state.not_in(("baseline", "retracted")),
     )
 
 

@@ -66,6 +66,14 @@ class Change:
         return self.path[_PARAM] if self.path[2:3] == ("params",) and len(self.path) > _PARAM else None
 
     @property
+    def track(self) -> tuple[str, ...]:
+        """What goes back and forth as one: the path; of a list of values, where each has a change, one of them."""
+        if not self.kind.startswith("param.enum.value"):
+            return (self.pointer,)
+        values = (canonical(value) for value in (self.before, self.after) if value is not MISSING)
+        return (self.pointer, *sorted(values))
+
+    @property
     def fingerprint(self) -> str:
         """Content identity: equal for the same change on another key or at another time. Not unique."""
         parts = [self.kind, self.pointer, *("" if v is MISSING else canonical(v) for v in (self.before, self.after))]

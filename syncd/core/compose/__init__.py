@@ -2,9 +2,11 @@
 
     due                                                                                     due
       conditions   the same one of several keys -> one section that names them              conditions, states
-      changes      the same change of several keys -> one item that names them              items
+      changes      how each is told: by itself, with what it takes back, not at all         tellings
+                   the same change of several keys -> one item that names them              items
                    items -> the design they are shown in -> sections                        designs, models, prices,
-                                                                                            parameters, other
+                                                                                            parameters, other, doubts,
+                                                                                            toggles
       first catalogues                                                                      watching
       notices      what syncd says of itself                                                notices
     one section    its own design and title                                                 here, section
@@ -23,10 +25,11 @@ from typing import Final
 
 from syncd.core.compose import conditions, designs, notices, watching
 from syncd.core.compose.digest import Digest, digest
-from syncd.core.compose.due import ChangeDue, ConditionDue, Due, Edge, NoticeDue
+from syncd.core.compose.due import ChangeDue, ChangeEdge, ConditionDue, Due, Edge, Elsewhere, NoticeDue
 from syncd.core.compose.items import Item, items_of, slug_of
 from syncd.core.compose.section import MOST_LINES, Section, merged
 from syncd.core.compose.states import condition_summary
+from syncd.core.compose.tellings import answers
 from syncd.core.compose.watching import is_first
 from syncd.core.message import Block, Message, Paragraph, bold, names
 from syncd.core.rules import Severity, rank
@@ -35,10 +38,13 @@ from syncd.core.text import clean, count
 __all__ = [
     "MOST_LINES",
     "ChangeDue",
+    "ChangeEdge",
     "ConditionDue",
     "Due",
     "Edge",
+    "Elsewhere",
     "NoticeDue",
+    "answers",
     "compose",
     "condition_summary",
     "is_first",
@@ -63,7 +69,7 @@ def compose(due: Sequence[Due], reference: str) -> Message:
         blocks = tuple(block for section in sections for block in (_heading(section, keys), *section.blocks))
     else:
         head, blocks = (worst.kind, worst.emoji, worst.title), worst.blocks
-    return _message(due, sections, head, blocks, reference, mentions=_mentions(due))
+    return _message(due, sections, head, blocks, reference, mentions=_mentions(due, items))
 
 
 def _others(due: Sequence[Due]) -> tuple[Section, ...]:
@@ -120,15 +126,11 @@ def _message(
     )
 
 
-def _mentions(due: Sequence[Due]) -> tuple[str, ...]:
-    """Whom the routes of what is due call. The end of a condition calls nobody, nor does a first catalogue."""
-    called = (
-        one.mention
-        for one in due
-        if (isinstance(one, ChangeDue) and not is_first(one))
-        or (isinstance(one, ConditionDue) and one.edge == "opened")
-    )
-    return tuple(dict.fromkeys(mention for mention in called if mention is not None))
+def _mentions(due: Sequence[Due], items: Sequence[Item]) -> tuple[str, ...]:
+    """Whom the routes of what is told call. The end of a condition calls nobody, nor does a first catalogue."""
+    lasting = (one for one in due if isinstance(one, ConditionDue) and one.edge != "closed")
+    of_conditions = (one.mention for one in lasting if one.mention is not None)
+    return tuple(dict.fromkeys([*(mention for item in items for mention in item.calls), *of_conditions]))
 
 
 def _named(due: Sequence[Due], titles: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Conditions that opened or closed.
+"""Conditions that opened, last, or closed.
 
 due --the same one of several keys--> one section: since when, what is known, the vendor's advice, what to do
 """
@@ -12,7 +12,7 @@ from typing import Final
 from syncd.core.canon import Json, is_number
 from syncd.core.compose.due import ConditionDue
 from syncd.core.compose.section import MOST_LINES, Section, and_more, merged
-from syncd.core.compose.states import STATES, closed_title, opened_title
+from syncd.core.compose.states import STATES, afterwards, closed_title, opened_title
 from syncd.core.message import Block, Bullets, Code, Paragraph, Quote, Span, bold, code, names
 from syncd.core.rules import CONDITIONS
 from syncd.core.text import clean, duration, moment, number
@@ -24,14 +24,18 @@ _ANSWER: Final = (("code", "code"), ("request", "request_id"))
 def sections(due: Iterable[ConditionDue]) -> Iterable[Section]:
     """A section per condition; the same one of several keys is told once and names them."""
     due = list(due)
-    # Where its beginning is still to be told, that tells of its end too.
-    beginning = {one.condition for one in due if one.edge == "opened"}
     grouped: dict[tuple[str, ...], list[ConditionDue]] = {}
     for one in due:
-        if one.edge == "opened" or one.condition not in beginning:
+        if not _is_told_by_another(one, due):
             grouped.setdefault(_alike(one), []).append(one)
     for ones in grouped.values():
-        yield _opened(ones) if ones[0].edge == "opened" else _closed(ones)
+        yield _closed(ones) if ones[0].edge == "closed" else _lasting(ones)
+
+
+def _is_told_by_another(one: ConditionDue, due: Iterable[ConditionDue]) -> bool:
+    """Where its beginning is still to be told, that tells of its end too; either tells more than that it lasts."""
+    others = {other.edge for other in due if other.condition == one.condition and other.edge != one.edge}
+    return "opened" in others or (one.edge == "reminder" and bool(others))
 
 
 def _alike(one: ConditionDue) -> tuple[str, ...]:
@@ -40,7 +44,8 @@ def _alike(one: ConditionDue) -> tuple[str, ...]:
     return (one.kind, one.edge, one.subject, one.opened_at.isoformat())
 
 
-def _opened(ones: Sequence[ConditionDue]) -> Section:
+def _lasting(ones: Sequence[ConditionDue]) -> Section:
+    """That it began, or still lasts: the facts as they are now."""
     first = ones[0]
     state = STATES[first.kind]
     keys = merged(one.keys for one in ones)
@@ -48,15 +53,17 @@ def _opened(ones: Sequence[ConditionDue]) -> Section:
     title = opened_title(first.kind, first.detail, keys)
     if all(one.closed_at is not None for one in ones):
         return _over(ones, title, keys)
+    if first.edge == "reminder":
+        title = f"Still: {title}, for {duration(max(one.at - one.opened_at for one in ones))}"
     blocks = (
         Paragraph((Span(f"Since {since}. "), bold(state.meanwhile))),
         *_known(ones),
         *and_more(len(ones), "syncd status"),
         *_advice(ones),
-        *_gauge(first.detail),
+        *_gauge(first),
         Paragraph(state.remedy),
     )
-    at = min(one.at for one in ones)
+    at = min(one.opened_at for one in ones)
     return Section(state.design, CONDITIONS[first.kind], state.emoji, title, blocks, keys, at)
 
 
@@ -74,15 +81,13 @@ def _over(ones: Sequence[ConditionDue], title: str, keys: tuple[str, ...]) -> Se
 
 
 def _closed(ones: Sequence[ConditionDue]) -> Section:
-    kind = ones[0].kind
+    kind, detail = ones[0].kind, ones[0].detail
     keys = merged(one.keys for one in ones)
     lasted = max(one.at - one.opened_at for one in ones)
-    text = f"After {duration(lasted)}. {STATES[kind].afterwards}"
-    blocks = (Paragraph((Span(text),)),)
+    blocks = (Paragraph((Span(f"After {duration(lasted)}. {afterwards(kind, detail)}"),)),)
     at = min(one.at for one in ones)
-    return Section(
-        STATES[kind].design, "informational", "✅", closed_title(kind, ones[0].detail, keys), blocks, keys, at
-    )
+    title = closed_title(kind, detail, keys)
+    return Section(STATES[kind].design, "informational", "✅", title, blocks, keys, at)
 
 
 def _advice(ones: Sequence[ConditionDue]) -> Iterable[Block]:
@@ -112,7 +117,7 @@ def _facts(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
         case "listing.suspicious":
             return _facts_of_listing(one.detail)
         case "balance.low":
-            return _facts_of_balance(one.detail)
+            return _facts_of_balance(one)
     return _facts_of_access(one.detail)
 
 
@@ -139,9 +144,35 @@ def _facts_of_vendor(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
 
 
 def _facts_of_listing(detail: Mapping[str, Json]) -> Iterable[tuple[Span, ...]]:
+    if why := _why_suspicious(detail):
+        yield why
+    if requests := _texts(detail.get("requests")):
+        yield (Span("In doubt, for they use such models: "), code(names(requests)))
+
+
+def _why_suspicious(detail: Mapping[str, Json]) -> tuple[Span, ...]:
+    """A share never without the numbers: of a small catalogue a third is little."""
     missing, known = _number(detail, "missing"), _number(detail, "of")
-    if missing is not None and known is not None:
-        yield (bold(number(missing)), Span(f" of {number(known)} models are missing from one poll to the next"))
+    if detail.get("why") == "incomplete":
+        return (Span("It looks like one page of several: what is not on it counts as neither gone nor missing"),)
+    if missing is None or known is None:
+        return ()
+    share = f" ({100 * missing / known:.0f} %)" if 0 < missing <= known else ""
+    of = f"{number(missing)} of {number(known)} models"
+    match detail.get("why"):
+        case "emptied":
+            return (bold("It is empty:"), Span(f" 0 of {number(known)} models are left"))
+        case "rotated":
+            return (
+                Span("The key was replaced, and "),
+                bold(of),
+                Span(f"{share} are missing from what the new one lists"),
+            )
+    return (bold(of), Span(f"{share} are missing from one poll to the next"))
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list | tuple) else ()
 
 
 # What is known of a balance, and how each is said.
@@ -152,23 +183,41 @@ _OF_BALANCE: Final = (
 )
 
 
-def _facts_of_balance(detail: Mapping[str, Json]) -> Iterable[tuple[Span, ...]]:
+def _facts_of_balance(one: ConditionDue) -> Iterable[tuple[Span, ...]]:
     for name, words in _OF_BALANCE:
-        if (value := _number(detail, name)) is not None:
+        if (value := _number(one.detail, name)) is not None:
             yield (Span(words.format(number(value))),)
-    below, rearm = _number(detail, "below"), _number(detail, "rearm")
+    for request in _too_dear(one):
+        costs = number(request["credits"])
+        name, slug = clean(str(request.get("request")), 80), clean(str(request.get("model")), 80)
+        yield (Span("Not enough for your request "), code(name), Span(f": at least {costs} credits on "), code(slug))
+    below, rearm = _below(one), _number(one.detail, "rearm")
     if below is not None and rearm is not None:
-        unit = clean(str(detail.get("unit") or ""), 20)
+        unit = clean(str(one.detail.get("unit") or ""), 20)
         yield (Span(f"Told below {number(below)} {unit}, and again once it has been above {number(rearm)}"),)
+
+
+def _too_dear(one: ConditionDue) -> Sequence[Mapping[str, Json]]:
+    """The requests that there is too little for, each once: of the keys that may be named."""
+    by_key = one.detail.get("requests") or {}
+    theirs = [by_key[key] for key in one.keys if key in by_key and _number(by_key[key], "credits") is not None]
+    return [request for n, request in enumerate(theirs[:MOST_LINES]) if request not in theirs[:n]]
+
+
+def _below(one: ConditionDue) -> int | Decimal | None:
+    """Below what it is low; None where that is what another key's request costs."""
+    below = _number(one.detail, "below")
+    shared = one.detail.get("why") != "cheapest" or any(request["credits"] == below for request in _too_dear(one))
+    return below if shared else None
 
 
 _GAUGE: Final = 20
 
 
-def _gauge(detail: Mapping[str, Json]) -> Iterable[Block]:
+def _gauge(one: ConditionDue) -> Iterable[Block]:
     """How much is left of what counts as low."""
-    unit = clean(str(detail.get("unit") or ""), 20)
-    left, below = _number(detail, "days" if unit == "days" else "left"), _number(detail, "below")
+    unit = clean(str(one.detail.get("unit") or ""), 20)
+    left, below = _number(one.detail, "days" if unit == "days" else "left"), _below(one)
     if left is None or below is None or below <= 0:
         return
     full = max(0, min(_GAUGE, int(_GAUGE * left / below)))

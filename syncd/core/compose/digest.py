@@ -7,18 +7,18 @@ items, the worst first ─┬─ all ──────────────�
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
-from syncd.core.changes import Change
 from syncd.core.compose import prices
 from syncd.core.compose.items import Item, count_slugs, differ, keys_of, slug_of
-from syncd.core.compose.saved import touched
+from syncd.core.compose.saved import touched, users
 from syncd.core.compose.section import MOST_LINES, merged
+from syncd.core.compose.tellings import How
 from syncd.core.message import EMOJI, Block, Bullets, Message, Paragraph, Span, Table, bold, code, flat, names
 from syncd.core.text import clean, count, moment, number, percent
 from syncd.core.wording import phrase
@@ -38,7 +38,7 @@ class Digest:
 
 def digest(items: Sequence[Item]) -> Digest:
     """The items (the worst first; never none) as a digest."""
-    breaking = sum(item.change.severity == "breaking" for item in items)
+    breaking = sum(item.severity == "breaking" for item in items)
     first = list(items[: min(breaking, MOST_BREAKING)])
     parts, left = _parts(items[len(first) :])
     seen = [item.at for item in items]
@@ -47,7 +47,8 @@ def digest(items: Sequence[Item]) -> Digest:
     more = _and_more(breaking - len(first), "breaking, first in the thread")
     replies = tuple(_reply(part, position, len(parts)) for position, part in enumerate(parts, 1))
     # No line each: what a change does to them, with its remedy, stands in `syncd changes` and the change log.
-    return Digest((head, *touched(items, told=0), _table(items), *lines, *more), _with_rest(replies, left, min(seen)))
+    lasting = [item for item in items if not item.is_over and item.how != "unconfirmed"]
+    return Digest((head, *touched(lasting, told=0), _table(items), *lines, *more), _with_rest(replies, left, min(seen)))
 
 
 def _sentence(first: datetime, last: datetime, breaking: int, *, thread: bool) -> Iterable[Span]:
@@ -65,7 +66,7 @@ def _sentence(first: datetime, last: datetime, breaking: int, *, thread: bool) -
 def _table(items: Sequence[Item]) -> Table:
     families: dict[str, list[Item]] = {}
     for item in items:
-        families.setdefault(_family(item.change), []).append(item)
+        families.setdefault(_family(item), []).append(item)
     return Table(
         ("Change", "Models", "Worst"), tuple(_row(name, members) for name, members in families.items()), named=2
     )
@@ -83,8 +84,21 @@ def _row(name: str, members: list[Item]) -> tuple[str, ...]:
 _OF_MODELS: Final = {"model.added": "🔓 Unlocked", "model.returned": "🔓 Back", "model.removed": "🗑️ Removed"}
 
 
-def _family(change: Change) -> str:
+_OF_DOUBTS: Final[Mapping[How, str]] = {
+    "unconfirmed": "❓ Not listed",
+    "back": "✅ Listed again",
+    "reverted": "↩️ Changed back",
+    "undone": "↩️ Changed back",
+    "flapping": "🌀 Keeps changing",
+    "settled": "🌀 Settled",
+}
+
+
+def _family(item: Item) -> str:
     """What kind of news it is, in a word or two."""
+    change = item.change
+    if (doubt := _OF_DOUBTS.get(item.how)) is not None:
+        return doubt
     if change.kind.startswith("credits.band."):
         emoji, word = prices.direction([change])
         return f"{emoji} Price {word}"
@@ -103,7 +117,6 @@ def _lines(items: Sequence[Item], among: Sequence[Item]) -> list[Block]:
     return [Bullets(tuple(_line(item, with_keys=with_keys) for item in items))] if items else []
 
 
-_WORDS: Final = {"model.added": "unlocked", "model.returned": "back", "model.removed": "removed"}
 # Slack takes only so much: as many lines as a part has must fit, however long the slugs are.
 _MOST_IN_A_LINE: Final = 120
 _LEAST_WORDS: Final = 24
@@ -115,9 +128,32 @@ def _line(item: Item, *, with_keys: bool) -> tuple[Span, ...]:
     slug = "" if change.slug is None else slug_of(change)
     keys = f" · for {names(item.keys)}" if with_keys else ""
     room = max(_LEAST_WORDS, _MOST_IN_A_LINE - len(slug) - len(keys))
-    words = clean(_WORDS.get(change.kind) or flat(phrase(change)), room) + keys
-    mark = f"{EMOJI[change.severity]} "
+    words = clean(_words(item), room) + keys
+    mark = f"{EMOJI[item.severity]} "
     return (Span(mark), code(slug), Span(f" {words}")) if slug else (Span(f"{mark}{words}"),)
+
+
+_OF_PRESENCE: Final = {"model.added": "unlocked", "model.returned": "back", "model.removed": "removed"}
+
+
+def _words(item: Item) -> str:
+    words = _OF_PRESENCE.get(item.change.kind) or flat(phrase(item.change))
+    match item.how:
+        case "unconfirmed":
+            return f"not listed (unconfirmed){flat(users(item))}"
+        case "back":
+            return "listed again"
+        case "reverted":
+            return f"back as it was: {words}"
+        case "undone":
+            return f"there and back: {words}"
+        case "flapping":
+            return f"keeps changing, now: {words}"
+        case "settled":
+            return f"settled: {words}"
+        case "change":
+            return words
+    assert_never(item.how)
 
 
 def _and_more(rest: int, where: str) -> list[Block]:
@@ -138,7 +174,7 @@ def _reply(part: Sequence[Item], position: int, of: int) -> Message:
     title = f"{count(len(part), 'change')} for {keys_of(part)}{f' ({position} of {of})' if of > 1 else ''}"
     return Message(
         kind="digest_part",
-        severity=part[0].change.severity,
+        severity=part[0].severity,
         emoji="📦",
         title=title,
         summary=title,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from syncd.core.balance import Wallet
 from syncd.core.canon import Json
 from syncd.core.changes import Change
 
@@ -22,9 +23,9 @@ Elsewhere: TypeAlias = Literal["lists", "gone", "without", "later", "silent"]
 class ChangeDue:
     """A change that a destination is to be told of. `mention` is what its route calls people with.
 
-    `id` is the change's own. `edge` is None where the change itself is told. `since` is when that began of which this is
-    the end: a model went missing that is back, or the change was found that this one takes back. Of a model that is
-    gone, `elsewhere` tells of the other keys that the destination may read of.
+    `id` is the change's own. `edge` is None where the change itself is told. `since` is when that began which it ends:
+    a model that is back went missing, or the change was found that it takes back. Of a model that is gone, `elsewhere`
+    tells of the other keys that the destination may read of. Of a price, `wallet` is what the key's account holds.
     """
 
     announcement: int
@@ -36,6 +37,7 @@ class ChangeDue:
     edge: ChangeEdge | None = None
     id: int = 0
     since: datetime | None = None
+    wallet: Wallet | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from syncd.core import credits, wording
 from syncd.core.canon import Json
+from syncd.core.compose.causes import causes
 from syncd.core.compose.examples import start_with
 from syncd.core.compose.items import Item, differ, keys_of, lines, more, section, slug_of
 from syncd.core.compose.saved import touched
@@ -66,13 +67,13 @@ def removed(items: list[Item]) -> Iterable[Section]:
     def line(item: Item) -> tuple[Span, ...]:
         since = "" if at_once else f" · gone since {moment(item.at)}"
         was = Span(f" · {_what_it_was(_body(item.change.before))}{since}")
-        return (code(slug_of(item.change)), was, *_instead(item))
+        return (code(slug_of(item.change)), was, *instead(item))
 
     title = f"{count(len(items), 'model')} removed for {keys_of(items)}"
-    yield section("models_removed", "🗑️", title, items, *touched(items), *lines(items, line), *_cause(items))
+    yield section("models_removed", "🗑️", title, items, *touched(items), *lines(items, line), *causes(items))
 
 
-def _instead(item: Item) -> Iterable[Span]:
+def instead(item: Item) -> Iterable[Span]:
     """What to call instead, as far as the listing tells."""
     if heir := _agreed(item, _heir):
         words, slug = heir
@@ -104,29 +105,6 @@ def _what_it_was(body: Mapping[str, Json]) -> str:
     text = wording.price_text(body.get("credits_band"))
     is_known = credits.read_band(body.get("credits_band")).form == "ok"
     return f"{_word(body, 'category', 20)} · {f'{text} credits' if is_known else f'price {text}'}"
-
-
-def _cause(items: list[Item]) -> Iterable[Block]:
-    said: dict[str, list[Item]] = {}
-    for item in items:
-        said.setdefault(_where_else(item), []).append(item)
-    for words, members in said.items():
-        if words:
-            which = "" if len(said) == 1 else f"{names([slug_of(item.change) for item in members])}: "
-            yield Paragraph((Span(f"{which}{words}"),))
-    if any(item.change.detail.get("cause") == "tier-change" for item in items):
-        yield Paragraph((Span("The plan changed at the same poll, which decides what a key may call."),))
-
-
-def _where_else(item: Item) -> str:
-    """Whether it is the access that has changed, or what the vendor offers; only from keys that were asked since."""
-    if item.still:
-        return f"Still listed for {names(item.still)}: it is the access that has changed."
-    if item.still is None:
-        return ""
-    if len(item.keys) > 1:
-        return "Gone for every key that had it: the vendor has likely withdrawn it."
-    return "No other key that is watched here lists it."
 
 
 def _body(side: object) -> Mapping[str, Json]:

@@ -39,6 +39,12 @@ def touched(items: Iterable[Item], *, told: int = _MOST_TOLD) -> list[Block]:
     return [block for effect in _WORST_FIRST if effect in every for block in _of(effect, every[effect], told)]
 
 
+def users(item: Item) -> tuple[Span, ...]:
+    """Who uses the model that it is about."""
+    requests = sorted({touch.request for touch in item.requests})
+    return (Span(" · used by "), *_named(requests)) if requests else ()
+
+
 def _by_effect(items: Iterable[Item]) -> Mapping[str, Mapping[str, Sequence[Touch]]]:
     """Each request under its worst effect alone, with everything that does this to it, and what is to be pinned."""
     found: dict[str, list[Touch]] = {}

@@ -93,8 +93,24 @@ def opened_title(kind: str, detail: Mapping[str, Json], keys: Sequence[str]) -> 
 
 
 def closed_title(kind: str, detail: Mapping[str, Json], keys: Sequence[str]) -> str:
-    """What is well again."""
+    """What is well again; of a listing that was right after all, what is certain."""
+    if confirmed := _confirmed(kind, detail):
+        are = "is" if confirmed == 1 else "are"
+        return clean(f"{count(confirmed, 'removal')} for {names(keys)} {are} confirmed", 300)
     return _title(STATES[kind].closed, detail, keys)
+
+
+def afterwards(kind: str, detail: Mapping[str, Json]) -> str:
+    """What follows its end."""
+    if _confirmed(kind, detail):
+        return "The listing was right: what is gone is told as removed."
+    return STATES[kind].afterwards
+
+
+def _confirmed(kind: str, detail: Mapping[str, Json]) -> int:
+    """How many of the models that a suspicious listing lacked are gone for certain."""
+    confirmed = detail.get("confirmed")
+    return confirmed if kind == "listing.suspicious" and isinstance(confirmed, int) else 0
 
 
 def _title(forms: tuple[str, str], detail: Mapping[str, Json], keys: Sequence[str], status: str = "") -> str:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from syncd.core.canon import MISSING, Json, Missing, canonical, same
+from syncd.core.canon import MISSING, Json, Missing, same
 from syncd.core.changes import Change
 from syncd.core.judge.telling import besides, state_of, tell_again, tell_in
 from syncd.core.judge.values import Case, Held, HoldStep, NewChange, Past
@@ -72,11 +72,11 @@ def steps(changes: Iterable[Change], gone: Collection[str], case: Case) -> Itera
 
     Of the models in `gone` the removal is confirmed by this poll; of one that may be gone nothing settles.
     """
-    changed = {_track(change) for change in changes}
+    changed = {change.track for change in changes}
     missing = {held.change.slug for held in case.context.held if held.is_removal}
     for held in _waiting_out(case):
         slug = held.change.slug
-        if _track(held.change) in changed or slug in gone:
+        if held.change.track in changed or slug in gone:
             yield HoldStep(held.id, "retracted", held.polls)
         elif slug not in missing and _is_stable(held.detected_at, case.now):
             usual = tell_in(case, held.change)
@@ -93,17 +93,9 @@ def _waiting_out(case: Case) -> Iterable[Held]:
 def _steps(change: Change, case: Case, itself: int | None) -> list[Past]:
     """The path's changes of the last day that were told, or waited out. A removal that was only held is none."""
     past = case.context.past([change.pointer]).get(change.pointer, ())
-    same_track = (one for one in past if one.id != itself and _track(one.change) == _track(change))
+    same_track = (one for one in past if one.id != itself and one.change.track == change.track)
     counted = ("announced", "recorded")
     return [one for one in same_track if one.state in counted or FLAPPING in one.change.detail]
-
-
-def _track(change: Change) -> tuple[str, str]:
-    """What goes back and forth as one: a path; of a list of values, where every value has a change, one of them."""
-    if not change.kind.startswith("param.enum.value"):
-        return change.pointer, ""
-    values = sorted(canonical(value) for value in (change.before, change.after) if value is not MISSING)
-    return change.pointer, "\0".join(values)
 
 
 def _restless(last: Past, now: datetime) -> bool:
@@ -138,7 +130,7 @@ def _is_news(change: Change, steps: Sequence[Past]) -> bool:
 def _undoes(change: Change, earlier: Change) -> bool:
     """Whether it leads back to where the earlier one began."""
     return (
-        _track(change) == _track(earlier)
+        change.track == earlier.track
         and _alike(_side(change, change.after), _side(earlier, earlier.before))
         and _alike(_side(change, change.before), _side(earlier, earlier.after))
     )
