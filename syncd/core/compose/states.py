@@ -69,7 +69,7 @@ STATES: Final[Mapping[str, State]] = {
         "🕳️",
         ("Suspicious listing for {keys}", "Suspicious listings for {count}: {keys}"),
         ("The listing for {keys} is whole again", "The listings for {count} are whole again: {keys}"),
-        (Span("Nothing to do unless it lasts. What waits to be confirmed: "), code("syncd changes --held")),
+        (Span("Nothing to do unless it lasts. What waits to be confirmed: "), code("syncd held list")),
         meanwhile="Nothing is told as removed until it has been missing for longer.",
     ),
     "balance.low": State(
