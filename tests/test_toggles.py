@@ -74,6 +74,7 @@ class History:
             has_baseline=self.known is not None,
             digest=None if self.known is None else self.known.digest,
             held=held,
+            told_of=lambda change: tuple((one.destination, one.route) for one in self.past[change - 1].told),
             past=lambda pointers: {p: tuple(one for one in lately if one.change.pointer == p) for p in pointers},
         )
 
@@ -185,6 +186,13 @@ def test_what_holds_for_long_enough_is_told():
     (step,) = it.again(timedelta(minutes=1)).holds
     assert (step.state, [one.destination for one in step.announcements]) == ("announced", ["console"])
     assert it.again().holds == ()
+
+
+def test_those_who_heard_that_it_flaps_hear_that_it_has_settled():
+    dear = Route("dear", "slack:#dear", kinds=("credits.band.floor-raised",))
+    it, _ = swinging(4, routes=(ALL, dear))
+    (step,) = it.again(STABLE).holds
+    assert [one.destination for one in step.announcements] == ["console", "slack:#dear"]
 
 
 def test_what_is_back_where_it_was_told_last_is_not_told_again():

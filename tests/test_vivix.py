@@ -126,7 +126,7 @@ def test_every_complete_answer_has_its_reading(name: str, ask: Callable[[Make], 
 def test_no_complete_answer_is_unreachable(make: Make, reason: str):
     with (
         SimulatedVendor() as vendor,
-        Fetcher(timeout=0.5, max_response=1 << 20, connections=2, clock=lambda: datetime.now(UTC)) as fetcher,
+        Fetcher(timeout=2.0, max_response=1 << 20, connections=2, clock=lambda: datetime.now(UTC)) as fetcher,
     ):
         vendor.keys[KEY] = Account(answer=hostile.always(make))
         found = reading(fetcher.get(vivix.request(vendor.base_url, Secret(KEY))))

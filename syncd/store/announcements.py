@@ -142,6 +142,12 @@ def of_changes(connection: Connection, of: Iterable[int]) -> dict[int, list[Anno
     return found
 
 
+def told_of(connection: Connection, change: int) -> tuple[tuple[str, str], ...]:
+    """Who was told of the change, and under which route."""
+    told = of_changes(connection, [change]).get(change, ())
+    return tuple((one.destination, one.route) for one in told if one.state == "queued")
+
+
 def of_unconfirmed(connection: Connection, of: Iterable[int]) -> dict[int, list[tuple[str, str]]]:
     """Of each held removal, where it is to be told as unconfirmed, and under which route."""
     found: dict[int, list[tuple[str, str]]] = {}
@@ -174,11 +180,7 @@ def removal_told(connection: Connection, key: int, slug: str) -> tuple[tuple[str
         .scalar_subquery()
     )
     last = connection.scalar(select(removals))
-    return (
-        ()
-        if last is None
-        else tuple((one.destination, one.route) for one in of_changes(connection, [last]).get(last, ()))
-    )
+    return () if last is None else told_of(connection, last)
 
 
 def _openings(conditions: Sequence[int]) -> Select[Any]:

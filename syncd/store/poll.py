@@ -88,6 +88,7 @@ class KeyTransaction:
             rotated=self._rotated(),
             told_band=partial(announcements.told_band, self._connection, self._key.id),
             past=partial(change_rows.past, self._connection, self._key.id, ended - WINDOW),
+            told_of=partial(announcements.told_of, self._connection),
             removal_told=partial(announcements.removal_told, self._connection, self._key.id),
             wallet=wallet,
         )

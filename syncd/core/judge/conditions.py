@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Final
 
 from syncd.core.canon import Json
-from syncd.core.judge.telling import tell_again, tell_condition
+from syncd.core.judge.telling import besides, tell_again, tell_condition
 from syncd.core.judge.values import Case, ConditionEdit, OpenCondition, Opening
 from syncd.core.reading import Failed, Refused, Why, explain, facts_of
-from syncd.core.routing import KeyFacts
+from syncd.core.routing import Announcement, KeyFacts
 
 UNREACHABLE: Final = "vendor.unreachable"
 
@@ -65,7 +65,10 @@ def access_lost(reading: Refused, case: Case) -> tuple[tuple[Opening, ...], tupl
     refusals = [condition for condition in case.context.open if condition.kind in ACCESS_KINDS.values()]
     if any(condition.kind == kind for condition in refusals):
         return (), ()
-    return (_access_opening(kind, reading, case),), tuple(_replaced(one, kind, case.now) for one in refusals)
+    # Who heard of the other one hears how that went on.
+    heard = tuple(one for refusal in refusals for one in refusal.told)
+    told = besides(tell_condition(kind, case), tell_again(heard, case.now))
+    return (_access_opening(kind, reading, case, told),), tuple(_replaced(one, kind, case.now) for one in refusals)
 
 
 def _replaced(condition: OpenCondition, by: str, now: datetime) -> ConditionEdit:
@@ -74,7 +77,7 @@ def _replaced(condition: OpenCondition, by: str, now: datetime) -> ConditionEdit
     return ConditionEdit(condition.id, detail, closed=True, revisions=tell_again(condition.told, now))
 
 
-def _access_opening(kind: str, reading: Refused, case: Case) -> Opening:
+def _access_opening(kind: str, reading: Refused, case: Case, told: tuple[Announcement, ...]) -> Opening:
     facts = reading.facts
     detail = {
         "code": facts.code,
@@ -85,7 +88,7 @@ def _access_opening(kind: str, reading: Refused, case: Case) -> Opening:
         "fingerprint": case.key.fingerprint,
         "keys": {case.key.name: "failing"},
     }
-    return Opening(kind, f"key:{case.key.name}", detail, tell_condition(kind, case))
+    return Opening(kind, f"key:{case.key.name}", detail, told)
 
 
 def unreachable(reading: Failed, case: Case) -> tuple[tuple[Opening, ...], tuple[ConditionEdit, ...]]:

@@ -48,8 +48,9 @@ def told(
     last = steps[-1] if steps else None
     if last is not None and _restless(last, since or case.now) and not _is_news(change, steps):
         marked = _marked(change, last)
-        settled = since is not None and _is_stable(since, case.now)
-        return NewChange(marked, state_of(usual) if settled or not _wanted(usual) else "held", usual if settled else ())
+        if since is not None and _is_stable(since, case.now):
+            return _settled(marked, usual, case)
+        return NewChange(marked, "held") if _wanted(usual) else NewChange(marked, "recorded", usual)
     lately = _since_it_settled(steps)
     if len(lately) + 1 >= MANY and _wanted(usual) and _swings(change, lately):
         return NewChange(_noticed(change, lately), "announced", usual)
@@ -79,8 +80,15 @@ def steps(changes: Iterable[Change], gone: Collection[str], case: Case) -> Itera
         if held.change.track in changed or slug in gone:
             yield HoldStep(held.id, "retracted", held.polls)
         elif slug not in missing and _is_stable(held.detected_at, case.now):
-            usual = tell_in(case, held.change)
-            yield HoldStep(held.id, state_of(usual), held.polls, usual)
+            settled = _settled(held.change, tell_in(case, held.change), case)
+            yield HoldStep(held.id, settled.state, held.polls, settled.announcements)
+
+
+def _settled(change: Change, usual: Iterable[Announcement], case: Case) -> NewChange:
+    """Those who were told that it flaps are told what it is now, whether or not that alone would be told there."""
+    notice = case.context.told_of(change.detail[FLAPPING]["notice"])
+    where = besides(usual, tell_again(notice, case.now))
+    return NewChange(change, state_of(where), where)
 
 
 def _waiting_out(case: Case) -> Iterable[Held]:
