@@ -1,7 +1,7 @@
 # Everything a developer runs. Needs make, Python 3.11 or newer and a package index; nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slack bench check lint format lock build pictures clean
+.PHONY: help demo simulate test test-slack bench check lint format lock build pictures clean
 
 # The first of these that really runs and is new enough: version managers put a `python3.13` on the path that only
 # says which versions are switched off. Your own choice: make PYTHON=/path/to/python3 …
@@ -22,6 +22,9 @@ help: ## list these targets
 
 demo: $(READY) ## the real daemon against a simulated vendor, alerts on the console
 	$(VENV)/bin/syncd demo
+
+simulate: $(READY) ## histories that cry wolf: what is observed in them, and how little of it is told, in one table
+	@$(RUN) tests.simulator
 
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
 	$(RUN) pytest

@@ -152,6 +152,8 @@ def _playing(
             say(f"--- at the vendor: {scene.what}\n")
             with vendor.lock:
                 scene.act(account)
+            # Otherwise a key that was refused is asked again after a quarter of an hour only.
+            service.poll_now()
         over.wait(max(0.0, deadline - time.monotonic()))
         service.stop()
 
