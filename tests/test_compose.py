@@ -280,7 +280,7 @@ def test_of_a_doubt_and_its_end_only_the_end_is_told():
         ({"a": "gone", "b": "without"}, False, "Gone for every key that had it: the vendor has likely withdrawn it."),
         ({"a": "gone", "b": "silent"}, False, "Gone for every key that had it and could be asked: the vendor has"),
         ({"a": "gone", "b": "later"}, False, ""),
-        ({"a": "gone"}, True, "Gone for every key that had it: the vendor has likely withdrawn it."),
+        ({"a": "gone"}, True, "The plan changed at the same poll, which decides what a key may call."),
         ({"a": "without"}, False, "No other key that is watched here lists it."),
         ({"a": "silent"}, False, ""),
         ({"a": "later"}, True, "The plan changed at the same poll, which decides what a key may call."),
@@ -372,7 +372,7 @@ def test_what_keeps_changing():
         """
 🌀 wan-2.7-text-to-video keeps changing: params.duration.max
    params.duration.max changed 3 times since 2026-03-02 06:00:00 UTC; it is now 10.
-   Told again once it has been the same for 6 h; all of it is recorded: syncd changes --model wan-2.7-text-to-video
+   Told again once it has been the same for 6 h, if not as here: syncd changes --model wan-2.7-text-to-video
 
    🟢 additive · key prod · detected 2026-03-02 11:10:00 UTC · dlv_1
 """,
@@ -388,7 +388,7 @@ def test_what_keeps_changing():
         ),
         (
             changed([], [WAN], gone=[WAN]),
-            "Whether it is listed changed 3 times since 2026-03-02 06:00:00 UTC; it is now yes.",
+            "The model came and went 3 times since 2026-03-02 06:00:00 UTC; it is now there.",
         ),
         (changed([], [], tier="free"), "tier changed 3 times since 2026-03-02 06:00:00 UTC; it is now free."),
     ],
@@ -900,10 +900,10 @@ def test_why_a_listing_is_suspicious(why: str, expected: str):
 
 def test_a_suspicious_listing_ends_whole_or_right():
     whole = condition("listing.suspicious", edge="closed", why="drop", missing=14, of=42)
-    assert title([whole]) == "The listing for prod is whole again"
+    assert title([whole]) == "The listing for prod looks right again"
     right = replace(whole, detail={**whole.detail, "confirmed": 14})
     assert title([right]) == "14 removals for prod are confirmed"
-    assert "After 3 h 12 m. The listing was right: what is gone is told as removed." in text([right])
+    assert "After 3 h 12 m. What has stayed missing is told as removed." in text([right])
 
 
 def test_that_a_condition_lasts():
@@ -932,7 +932,7 @@ def test_a_condition_in_one_sentence():
     assert condition_summary("vendor.unreachable", {}) == "The vendor cannot be reached"
 
 
-COMMANDS = {"run", "once", "check", "migrate", "demo", "status", "models", "changes", "alerts", "sql"}
+COMMANDS = {"run", "once", "check", "migrate", "demo", "status", "models", "changes", "held", "alerts", "sql"}
 
 
 def test_next_steps_name_commands_that_exist():
@@ -945,7 +945,7 @@ def test_next_steps_name_commands_that_exist():
         for span in block.spans
         if span.style == "code" and span.text.startswith("syncd ")
     ]
-    assert {words.split()[1] for words in styled} == {"status", "changes", "alerts"}
+    assert {words.split()[1] for words in styled} == {"status", "changes", "held", "alerts"}
     assert {words.split()[1] for words in styled} <= COMMANDS
 
 

@@ -362,6 +362,7 @@ def test_a_key_that_nobody_knows_is_refused_with_those_that_could_be_meant(histo
         ("prod, spare", "*, spare"),
         ("(prod)", "(*)"),
         ("prod-eu and eu/prod and a@prod", "prod-eu and eu/prod and a@prod"),
+        ("prod.eu and eu:prod, prod: gone", "prod.eu and eu:prod, *: gone"),
         ("product", "product"),
         ("nonprod", "nonprod"),
     ],

@@ -427,6 +427,12 @@ def test_one_failure_is_no_outage_and_two_in_a_row_are(reading: Reading):
     assert told(twice) == [("vendor.unreachable", ["console"])]
 
 
+@pytest.mark.parametrize("state", REFUSALS)
+def test_a_key_that_is_refused_belongs_to_no_outage(state: str):
+    news = judge(TIMEOUT, (), context(catalog(A), failures=1, state=state), POLICY, NOW)
+    assert (news.state, news.failures, news.openings, news.edits) == (state, 2, (), ())
+
+
 def test_a_third_failure_says_nothing_more():
     news = judge(TIMEOUT, (), context(catalog(A), failures=2, open=(opened("vendor.unreachable"),)), POLICY, NOW)
     assert (news.failures, news.openings, news.edits) == (3, (), ())
@@ -660,9 +666,6 @@ class Fake:
         for edit in news.edits:
             row_of = self.conditions[edit.id]
             row_of.update(detail=edit.detail, open=not edit.closed)
-            if "replaced_by" in edit.detail:
-                # Those who heard of it hear of what took its place.
-                self.tape += [(to, row_of["subject"], row_of["kind"], "closed") for to in row_of["told"]]
             for one in edit.announcements:
                 if not edit.closed:
                     row_of["told"][one.destination] = one.route

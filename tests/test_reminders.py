@@ -113,6 +113,22 @@ def test_an_outage_is_reminded_of_with_the_keys_that_it_has_by_now(mail: Mail):
     assert "Affected: prod, spare" in as_text(mail.console.messages[-1])
 
 
+def test_those_whose_keys_are_well_again_are_reminded_of_nothing(migrated_url: str, clock: Clock):
+    mail = mailing(migrated_url, clock, replace(CHAT, keys=("spare",)), CONSOLE)
+    for key in ("prod", "spare"):
+        mail.watch.answer(key, listing(A))
+        for _ in range(2):
+            mail.watch.no_answer(key)
+    told(mail)
+    mail.watch.answer("spare", listing(A))
+    told(mail)  # the message that told them is brought up to date
+    mail.clock.advance(hours=24)
+    assert [where for where, _ in told(mail)] == ["console"]
+    assert "Affected: prod" in as_text(mail.console.messages[-1])
+    assert "spare" not in as_text(mail.console.messages[-1])
+    mail.watch.close()
+
+
 def test_several_keys_are_one_reminder(mail: Mail):
     for key in ("prod", "spare"):
         mail.watch.answer(key, listing(A))

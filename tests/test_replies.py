@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import time, timedelta
 from itertools import count
 from typing import Any
 
@@ -18,6 +18,7 @@ from syncd.core.message import Message, as_text
 from syncd.core.requests import SavedRequest
 from syncd.core.routing import Route
 from syncd.core.silence import Silence
+from syncd.core.slots import Slots
 from syncd.outbox import Outbox
 from syncd.sinks import Parcel
 from tests.conftest import Clock
@@ -326,3 +327,43 @@ def test_where_there_are_no_threads_an_answer_reads_well_alone(post: Post):
     text = as_text(post.console.messages[-1])
     assert text.splitlines()[0] == "✅ a is listed again for prod"
     assert "Nothing was told as removed" in text
+
+
+# --- what waits for a digest ---------------------------------------------------------------------------------------
+
+
+def limited(length: int) -> dict[str, Any]:
+    return model("a", params={"prompt": {"type": "string", "max_length": length}})
+
+
+DAILY = Route("daily", "slack:#vivix", digest=Slots(time(9)))
+
+
+def test_what_waits_for_its_digest_is_told_with_what_takes_it_back(migrated_url: str, clock: Clock):
+    post = posting(migrated_url, clock, DAILY)
+    post.poll(limited(2000), B)
+    post.watch.write("DELETE FROM announcements")
+    clock.advance(hours=25)
+    post.poll(limited(3000), B)
+    assert post.deliver() == []
+    clock.advance(hours=1)
+    post.poll(limited(2000), B)
+    ((title, answers),) = post.deliver()
+    assert (title.startswith("Parameters changed and changed back"), answers) == (True, None)
+    clock.advance(days=2)
+    assert post.deliver() == []
+    post.watch.close()
+
+
+def test_a_step_back_that_breaks_is_news_where_nobody_heard_of_the_step(migrated_url: str, clock: Clock):
+    post = posting(migrated_url, clock, Route("breaking", "slack:#vivix", min_severity="breaking"))
+    post.poll(limited(2000), B)
+    post.watch.write("DELETE FROM announcements")
+    clock.advance(hours=25)
+    post.poll(limited(3000), B)
+    clock.advance(hours=1)
+    post.poll(limited(2000), B)
+    ((title, answers),) = post.deliver()
+    assert ("back" in title, answers) == (False, None)
+    assert "3000 → 2000" in post.text()
+    post.watch.close()

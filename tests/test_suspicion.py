@@ -219,3 +219,33 @@ def test_those_who_heard_are_told_how_it_ended():
         "announced",
         ["console", "slack:#video"],
     )
+
+
+def test_more_that_a_worse_listing_lacks_is_brought_up_to_date():
+    there = catalog(*models(20))
+    (edit,) = polled(there, listing(), open_=[suspicion()]).edits
+    assert (edit.detail["why"], edit.detail["missing"], edit.detail["of"]) == ("emptied", 20, 20)
+    assert (edit.closed, edit.announcements, [one.destination for one in edit.revisions]) == (False, (), ["console"])
+
+
+def test_a_request_that_the_open_condition_does_not_name_is_told_of():
+    before, after = catalog(*models(20)), listing()
+    found = diff(Before(before.account, before.models), after.catalog, Policy())
+    used = [replace(change, affects=("nightly",) if change.slug == "m7" else ()) for change in found]
+    for named, told in ((["nightly"], []), ([], ["m7"])):
+        news = judge(after, used, context(before, open=(suspicion(requests=named),)), POLICY, NOW)
+        assert [new.change.slug for new in news.changes if new.unconfirmed] == told
+        assert [edit.detail["requests"] for edit in news.edits] == [["nightly"]]
+
+
+def test_what_was_missing_before_needs_more_proof_than_a_suspicious_listing():
+    (change,) = diff(Before({"tier": "pro"}, catalog(*models(1)).models), catalog(), Policy())
+    held = Held(1, change, 1, NOW - 60 * MINUTE)
+    (step,) = polled(catalog(*models(9)), listing(), held=[held]).holds
+    assert (step.state, step.learned is not None and step.learned.detail["suspicious"]) == ("held", True)
+
+
+def test_models_that_go_one_by_one_are_no_drop():
+    held = [Held(n, suspect(one, 1).change, 1, NOW) for n, one in enumerate(models(4))]
+    one_by_one = [replace(one, change=replace(one.change, detail={})) for one in held]
+    assert why(polled(catalog(*models(10)), listing(*models(5, 5)), held=one_by_one)) == []

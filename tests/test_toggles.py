@@ -195,6 +195,19 @@ def test_those_who_heard_that_it_flaps_hear_that_it_has_settled():
     assert [one.destination for one in step.announcements] == ["console", "slack:#dear"]
 
 
+def test_it_settles_for_those_who_heard_although_they_would_not_hear_of_the_last_step():
+    it, news = swinging(4, routes=(Route("dear", "slack:#dear", kinds=("credits.band.floor-raised",)),))
+    assert [new.state for new in news] == ["announced", "announced", "announced", "held"]
+    (step,) = it.again(STABLE).holds
+    assert (step.state, [one.destination for one in step.announcements]) == ("announced", ["slack:#dear"])
+
+
+def test_what_undoes_a_step_is_a_step_too():
+    it, _ = swinging(3)
+    told = [only(it.poll(priced(90 if n % 2 == 0 else 120, 200), after=5 * HOUR)) for n in range(6)]
+    assert not [new for new in told if new.announcements]
+
+
 def test_what_is_back_where_it_was_told_last_is_not_told_again():
     it, _ = swinging(5)
     assert it.again(2 * STABLE).holds == ()

@@ -28,6 +28,10 @@ def upgrade() -> None:
     )
     op.add_column(
         "balance_days",
+        sa.Column("first_at", Utc, comment="of the first balance: how long a new account has been seen"),
+    )
+    op.add_column(
+        "balance_days",
         sa.Column("last_at", Utc, comment="of the last balance: an older answer of another key changes nothing"),
     )
     # SQLite cannot change a constraint: there the table is made anew, from what 0002 made of it.

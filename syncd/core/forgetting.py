@@ -55,5 +55,6 @@ def struck(message: Message, name: str) -> Message:
 
 
 def struck_text(text: str, name: str) -> str:
-    """``prod`` is no part of ``prod-eu`` or ``eu/prod``; what ends a sentence or follows ``key:`` is a word."""
-    return re.sub(rf"(?<![\w/@-]){re.escape(name)}(?![\w/@-])", FORGOTTEN, text)
+    """``prod`` is no part of ``prod-eu`` or ``eu.prod``; what ends a sentence or follows ``key:`` is a word."""
+    apart = r"(?<![\w/@-])(?:(?<![\w/@-][.:])|(?<=\bkey:))"
+    return re.sub(rf"{apart}{re.escape(name)}(?![\w/@-]|[.:][\w/@-])", FORGOTTEN, text)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from syncd.core.audience import Audience
-from syncd.core.compose import ChangeDue, Due, compose, is_first
+from syncd.core.compose import ChangeDue, Due, compose, is_first, is_over_there
 from syncd.core.delivery import turn
 from syncd.core.message import Message
 from syncd.core.silence import muted, outgrown, taken_back
@@ -107,7 +107,11 @@ class Claims:
         if silenced:
             silences.mute(silenced)
             silences.mute_rest(self.destination)
-        return [one for one in due if one.announcement not in silenced]
+        audible = [one for one in due if one.announcement not in silenced]
+        # For the keys that may be read of there it is over, although it lasts for others.
+        over = {one.announcement for one in audible if is_over_there(one)}
+        self.tx.drop(over)
+        return [one for one in audible if one.announcement not in over]
 
     def _follow_silences(self) -> None:
         """What follows a muted beginning is muted, unless it has become more than was to be muted."""

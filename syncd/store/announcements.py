@@ -16,8 +16,8 @@ from syncd.core.routing import Announcement, AnnouncementState
 from syncd.store.statements import chunks, insert_if_new
 from syncd.store.tables import announcements, changes, destinations
 
-# Written and kept from the destination: too small a step, or muted. What it was told last is what it knows.
-_UNTOLD: Final = ("below_threshold", "silenced")
+# Written and kept from the destination: too small a step, muted, or dropped. What it was told last is what it knows.
+_UNTOLD: Final = ("below_threshold", "silenced", "dropped")
 
 
 # Queued, and taken by no delivery. The state stands in it as text, so that the partial index serves it.
@@ -144,7 +144,11 @@ def of_changes(connection: Connection, of: Iterable[int]) -> dict[int, list[Anno
 
 def told_of(connection: Connection, change: int) -> tuple[tuple[str, str], ...]:
     """Who was told of the change, and under which route."""
-    told = of_changes(connection, [change]).get(change, ())
+    return heard(of_changes(connection, [change]).get(change, ()))
+
+
+def heard(told: Iterable[Announcement]) -> tuple[tuple[str, str], ...]:
+    """Where it was told, or is to be, and under which route."""
     return tuple((one.destination, one.route) for one in told if one.state == "queued")
 
 
@@ -167,20 +171,22 @@ def _of_changes(of: Sequence[int]) -> Select[Any]:
     )
 
 
-def removal_told(connection: Connection, key: int, slug: str) -> tuple[tuple[str, str], ...]:
-    """Who heard last that the model was removed, and under which route."""
-    removals = (
-        select(func.max(changes.c.id))
-        .where(
-            changes.c.key_id == key,
-            changes.c.slug == slug,
-            changes.c.kind == "model.removed",
-            changes.c.state.in_(("announced", "recorded")),
+def removal_told(connection: Connection, key: int, slugs: Iterable[str]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Of each of these models, who heard last that it was removed, and under which route."""
+    last: dict[int, str] = {}
+    for part in chunks(sorted(slugs)):
+        removals = (
+            select(changes.c.slug, func.max(changes.c.id).label("last"))
+            .where(
+                changes.c.key_id == key,
+                changes.c.slug.in_(part),
+                changes.c.kind == "model.removed",
+                changes.c.state.in_(("announced", "recorded")),
+            )
+            .group_by(changes.c.slug)
         )
-        .scalar_subquery()
-    )
-    last = connection.scalar(select(removals))
-    return () if last is None else told_of(connection, last)
+        last.update({row.last: row.slug for row in connection.execute(removals)})
+    return {last[change]: heard(told) for change, told in of_changes(connection, last).items()}
 
 
 def _openings(conditions: Sequence[int]) -> Select[Any]:
@@ -207,7 +213,7 @@ def has_untold(connection: Connection, destination: str) -> bool:
     query = (
         select(announcements.c.id)
         .join(destinations, destinations.c.id == announcements.c.destination_id)
-        .where(destinations.c.spec == destination, announcements.c.state.in_(("below_threshold", "silenced")))
+        .where(destinations.c.spec == destination, announcements.c.state.in_(_UNTOLD))
     )
     return connection.scalar(query.limit(1)) is not None
 

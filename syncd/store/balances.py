@@ -22,7 +22,7 @@ from syncd.core.canon import Json, is_number
 from syncd.core.catalog import Catalog
 from syncd.core.requests import SavedRequest
 from syncd.store.statements import chunks
-from syncd.store.tables import api_keys, balance_days, listings, model_versions, polls
+from syncd.store.tables import api_keys, balance_days, listings, model_versions
 from syncd.store.types import Credits
 
 # The first half of PostgreSQL's name for the lock on an account, next to a hash of its name. "acct" in ASCII.
@@ -107,7 +107,7 @@ def observe(connection: Connection, account: str, balance: Amount, at: datetime)
 
 def _begin(connection: Connection, account: str, now: Decimal, spent: Decimal, at: datetime) -> None:
     ends = {"first": now, "last": now, "min": now, "max": now}
-    row = {"account": account, "day": _day(at), **ends, "spent": spent, "last_at": at}
+    row = {"account": account, "day": _day(at), **ends, "spent": spent, "first_at": at, "last_at": at}
     connection.execute(insert(balance_days).values(row))
 
 
@@ -152,7 +152,7 @@ def _wallet(connection: Connection, key: Row[Any], sight: Sight) -> Wallet:
         account=key.account,
         balance=plain(_as_stored(connection, sight.balance)),
         days=_days(days),
-        since=_since(connection, key.account, days, sight.at),
+        since=_since(days),
         at=sight.at,
         cheapest=dearest(theirs, key.name, costs),
     )
@@ -164,8 +164,7 @@ def stored(connection: Connection, account: str) -> Wallet | None:
     if not days:
         return None
     last = days[0]
-    since = _since(connection, account, days, last.last_at)
-    return Wallet(account, plain(_exact(last.last)), _days(days), since, last.last_at)
+    return Wallet(account, plain(_exact(last.last)), _days(days), _since(days), last.last_at)
 
 
 def wallets(connection: Connection) -> list[Wallet]:
@@ -197,17 +196,9 @@ def _days(rows: Iterable[Row[Any]]) -> tuple[Day, ...]:
     return tuple(reversed(found))
 
 
-def _since(connection: Connection, account: str, days: Sequence[Row[Any]], at: datetime | None) -> datetime | None:
-    """When the account was seen first. Asked only of one that is new: later whole days say how fast it spends."""
-    if len(days) > _NEW or at is None:
-        return None
-    query = (
-        select(func.min(polls.c.started_at))
-        .join(api_keys, api_keys.c.id == polls.c.key_id)
-        .where(api_keys.c.account == account, polls.c.credits_balance.is_not(None))
-    )
-    first: datetime | None = connection.scalar(query)
-    return first
+def _since(days: Sequence[Row[Any]]) -> datetime | None:
+    """When an account that is new was seen first. Later whole days say how fast it spends."""
+    return days[-1].first_at if days and len(days) <= _NEW else None
 
 
 # Of so many days the first is incomplete, and so is the last.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -16,6 +16,7 @@ from syncd.core.balance import Wallet
 from syncd.core.canon import Json, decode
 from syncd.core.changes import Change, price_since
 from syncd.core.compose import ChangeDue, ConditionDue, Due, Elsewhere, NoticeDue
+from syncd.core.judge.wallet import holdings
 from syncd.store import announcements as announced
 from syncd.store import balances
 from syncd.store.change_rows import change_of
@@ -40,7 +41,27 @@ def due(connection: Connection, destination: Destination, now: datetime, audienc
         or_(announcements.c.not_before <= now, company, announcements.c.condition_id.is_not(None)),
         or_(announcements.c.edge.is_(None), announcements.c.edge != "changed"),
     )
-    return _read(connection, destination, waiting, audience)
+    found = _read(connection, destination, waiting, audience)
+    if not (earlier := _overtaken(connection, destination, found)):
+        return found
+    return _read(connection, destination, or_(waiting, announcements.c.id.in_(earlier)), audience)
+
+
+def _overtaken(connection: Connection, destination: Destination, due: Iterable[Due]) -> list[int]:
+    """What waits for its digest and is no longer so, by what is due: told with it, or it would be told after it."""
+    paths = {(one.key, one.change.pointer) for one in due if isinstance(one, ChangeDue)}
+    known = {one.announcement for one in due}
+    found: list[int] = []
+    for part in chunks(sorted({path for _, path in paths})):
+        query = (
+            select(announcements.c.id, api_keys.c.name, changes.c.path)
+            .join(changes, changes.c.id == announcements.c.change_id)
+            .join(api_keys, api_keys.c.id == changes.c.key_id)
+            .where(announcements.c.destination_id == destination.id, announced.WAITING, changes.c.path.in_(part))
+        )
+        rows = connection.execute(query)
+        found += [row.id for row in rows if (row.name, row.path) in paths and row.id not in known]
+    return found
 
 
 def told_in(connection: Connection, destination: Destination, delivery: str, audience: Audience) -> list[Due]:
@@ -100,7 +121,8 @@ class _Reading:
         told = {id_: change_of(one) for id_, one in stored.items()}
         gone = {one.slug for one in stored.values() if one.kind == "model.removed"}
         elsewhere = _Elsewhere(self.connection, lambda key: self.audience.sees(self.destination.spec, key), gone)
-        reverted = self._found({change.detail["reverts"] for change in told.values() if "reverts" in change.detail})
+        reverted = self._heard({change.detail["reverts"] for change in told.values() if "reverts" in change.detail})
+        told = {id_: _as_heard(change, reverted) for id_, change in told.items()}
         wallets = self._wallets({one.account for one in stored.values() if one.kind.startswith("credits.band.")})
         some_untold = announced.has_untold(self.connection, self.destination.spec)
         for row in rows:
@@ -135,11 +157,16 @@ class _Reading:
             found.update({row.id: row for row in self.connection.execute(query)})
         return found
 
-    def _found(self, ids: Iterable[int]) -> dict[int, datetime]:
-        """When these changes were found."""
+    def _heard(self, ids: Iterable[int]) -> dict[int, datetime]:
+        """Of these changes those that the destination was told of, or is to be, and when each was found."""
         found: dict[int, datetime] = {}
         for part in chunks(ids):
-            query = select(changes.c.id, changes.c.detected_at).where(changes.c.id.in_(part))
+            query = (
+                select(changes.c.id, changes.c.detected_at)
+                .join(announcements, announcements.c.change_id == changes.c.id)
+                .where(changes.c.id.in_(part), announcements.c.destination_id == self.destination.id)
+                .where(announcements.c.edge.is_(None), announcements.c.state.in_(("queued", "sent")))
+            )
             found.update({row.id: row.detected_at for row in self.connection.execute(query)})
         return found
 
@@ -159,10 +186,11 @@ class _Reading:
         for row in rows:
             one = stored[row.condition_id]
             detail = json.loads(one.detail, parse_float=Decimal)
+            detail = self._by_now(one.subject, detail) if row.edge == "reminder" else detail
             yield ConditionDue(
                 announcement=row.id,
                 condition=one.id,
-                keys=tuple(_named(one.subject, detail, lambda key: self.audience.sees(self.destination.spec, key))),
+                keys=tuple(self._keys(one.subject, detail, row.edge)),
                 at=_when(row.edge, one),
                 kind=one.kind,
                 edge=row.edge,
@@ -172,6 +200,19 @@ class _Reading:
                 closed_at=one.closed_at,
                 mention=self._mention(row),
             )
+
+    def _by_now(self, subject: str, detail: dict[str, Json]) -> dict[str, Json]:
+        """The facts of a balance move on without an edit of the condition."""
+        kind, _, account = subject.partition(":")
+        wallet = balances.stored(self.connection, account) if kind == "account" else None
+        if wallet is None:
+            return detail
+        return {name: value for name, value in detail.items() if name not in ("burn", "days")} | holdings(wallet)
+
+    def _keys(self, subject: str, detail: Mapping[str, Json], edge: str) -> Iterable[str]:
+        """The keys to name: those that it concerned, or, where it lasts, those that it still does."""
+        named = _named(subject, detail, lambda key: self.audience.sees(self.destination.spec, key))
+        return (key for key in named if key in detail.get("keys", {})) if edge == "reminder" else named
 
     def notices(self, rows: Sequence[Row[Any]]) -> Iterable[NoticeDue]:
         stored = self._stored(notices, {row.notice_id for row in rows})
@@ -187,6 +228,13 @@ class _Reading:
 
     def _mention(self, row: Row[Any]) -> str | None:
         return self.audience.mention(row.route, self.destination.spec)
+
+
+def _as_heard(change: Change, reverted: Mapping[int, datetime]) -> Change:
+    """The change; where that which it takes back was not told, it is news like any other."""
+    if change.detail.get("reverts", 0) in reverted or "reverts" not in change.detail:
+        return change
+    return replace(change, detail={name: value for name, value in change.detail.items() if name != "reverts"})
 
 
 # A key that had a model until so long before another lost it has lost it with it.

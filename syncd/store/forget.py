@@ -210,7 +210,9 @@ def _says(name: str) -> ColumnElement[bool]:
 
 
 def _refuse_unsettled(connection: Connection, name: str, fates: _Fates) -> None:
-    for part in chunks(fates.gone | fates.emptied):
+    """What is being sent must stay as it is: it would be sent with the name struck out, or twice."""
+    said = set(connection.scalars(select(deliveries.c.id).where(_says(name))))
+    for part in chunks(fates.gone | fates.emptied | said):
         query = select(deliveries.c.id).where(deliveries.c.id.in_(part), deliveries.c.state.in_(UNSETTLED))
         if (one := connection.scalar(query.limit(1))) is not None:
             raise UsageError(

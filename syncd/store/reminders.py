@@ -30,14 +30,16 @@ class Reminders:
 
     def queue(self, every: timedelta, now: datetime) -> None:
         """Have those told again who were told that a condition opened, if it has been open for so long since."""
+        # In the order in which polls lock them: on PostgreSQL each would wait for the other.
         lasting = (
-            update(conditions)
+            select(conditions.c.id)
             .where(conditions.c.closed_at.is_(None), _since <= now - every)
-            .values(reminded_at=now)
-            .returning(conditions.c.id)
+            .order_by(conditions.c.id)
+            .with_for_update()
         )
         told: list[Told] = []
-        for part in chunks(sorted(self._connection.scalars(lasting))):
+        for part in chunks(self._connection.scalars(lasting)):
+            self._connection.execute(update(conditions).where(conditions.c.id.in_(part)).values(reminded_at=now))
             told += self._of(part, now)
         announced.write(self._connection, told)
 

@@ -359,5 +359,6 @@ balance_days = Table(
     Column("min", Credits, nullable=False),
     Column("max", Credits, nullable=False),
     Column("spent", Credits, nullable=False, server_default=text("0"), comment="the sum of what it fell by"),
+    Column("first_at", Utc, comment="of the first balance: how long a new account has been seen"),
     Column("last_at", Utc, comment="of the last balance: an older answer of another key changes nothing"),
 )

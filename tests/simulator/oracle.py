@@ -149,9 +149,12 @@ class Key:
     def _is_suspicious(self, offers: Offers, lacking: list[str]) -> bool:
         if not lacking:
             return False
-        many = len(lacking) >= self.rules.drop_count and len(lacking) >= self.rules.drop_share * len(self.known)
+        # What went missing one by one before is no part of a sudden drop.
+        earlier = {one.slug for one in self.missing().values() if not one.suspect}
+        lost = [slug for slug in lacking if slug not in earlier]
+        many = len(lost) >= self.rules.drop_count and len(lost) >= self.rules.drop_share * len(self.known)
         other = len(self.known.keys() ^ offers.keys()) * 2 >= len(self.known.keys() | offers.keys())
-        return not offers or many or (self.rotated and other)
+        return bool(lost and (not offers or many)) or (self.rotated and other)
 
     def _miss(self, lacking: list[str], at: datetime, *, doubtful: bool, complete: bool) -> bool:
         """Absences begin, go on, and are certain; whether a suspicious one is by now."""
@@ -164,6 +167,7 @@ class Key:
         for one in self.missing().values():
             if complete and one.slug in lacking:
                 one.polls.append(at)
+                one.suspect = one.suspect or doubtful
                 if self.is_certain(one, at, self.rules.after):
                     one.end = at
                     del self.known[one.slug]

@@ -25,7 +25,7 @@ from typing import Final
 
 from syncd.core.compose import conditions, designs, notices, watching
 from syncd.core.compose.digest import Digest, digest
-from syncd.core.compose.due import ChangeDue, ChangeEdge, ConditionDue, Due, Edge, Elsewhere, NoticeDue
+from syncd.core.compose.due import ChangeDue, ChangeEdge, ConditionDue, Due, Edge, Elsewhere, NoticeDue, is_over_there
 from syncd.core.compose.items import Item, items_of, slug_of
 from syncd.core.compose.section import MOST_LINES, Section, merged
 from syncd.core.compose.states import condition_summary
@@ -48,6 +48,7 @@ __all__ = [
     "compose",
     "condition_summary",
     "is_first",
+    "is_over_there",
 ]
 
 # More changes than these in one message are read by nobody. A single table or list may be longer: it is one thing.

@@ -40,7 +40,7 @@ def _why(item: Item) -> str:
     if on := _of(item, "lists"):
         return f"Still listed for {names(on)}: it is the access that has changed{_how(item)}."
     gone = _of(item, "gone")
-    if item.planned == item.keys and not gone:
+    if item.planned == item.keys:
         return "The plan changed at the same poll, which decides what a key may call."
     if not item.elsewhere or _of(item, "later"):
         return ""

@@ -72,3 +72,10 @@ class NoticeDue:
 
 
 Due: TypeAlias = ChangeDue | ConditionDue | NoticeDue
+
+
+def is_over_there(one: Due) -> bool:
+    """Whether a destination is to be reminded of a condition that lasts for none of the keys it may read of."""
+    if not isinstance(one, ConditionDue) or one.edge != "reminder":
+        return False
+    return one.subject.startswith("url:") and not one.keys

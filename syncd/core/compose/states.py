@@ -68,7 +68,7 @@ STATES: Final[Mapping[str, State]] = {
         "listing_suspicious",
         "🕳️",
         ("Suspicious listing for {keys}", "Suspicious listings for {count}: {keys}"),
-        ("The listing for {keys} is whole again", "The listings for {count} are whole again: {keys}"),
+        ("The listing for {keys} looks right again", "The listings for {count} look right again: {keys}"),
         (Span("Nothing to do unless it lasts. What waits to be confirmed: "), code("syncd held list")),
         meanwhile="Nothing is told as removed until it has been missing for longer.",
     ),
@@ -103,7 +103,7 @@ def closed_title(kind: str, detail: Mapping[str, Json], keys: Sequence[str]) -> 
 def afterwards(kind: str, detail: Mapping[str, Json]) -> str:
     """What follows its end."""
     if _confirmed(kind, detail):
-        return "The listing was right: what is gone is told as removed."
+        return "What has stayed missing is told as removed."
     return STATES[kind].afterwards
 
 

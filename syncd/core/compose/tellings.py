@@ -11,10 +11,11 @@ What has been told already is answered where it was told: `answers` says what th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from syncd.core.compose.due import ChangeDue, ChangeEdge
+from syncd.core.rules import Severity, rank
 
 # `reverted` takes back what was told before, `undone` what is told with it. `settled` ends what was told as flapping.
 How: TypeAlias = Literal["change", "unconfirmed", "back", "reverted", "undone", "flapping", "settled"]
@@ -75,7 +76,17 @@ def _standing(due: Iterable[ChangeDue]) -> list[ChangeDue]:
 def _latest(due: list[ChangeDue]) -> list[ChangeDue]:
     """Without the changes that led to one that is told as flapping, or as settled."""
     last = {_track(one): n for n, one in enumerate(due) if how_of(one) in _RESTLESS}
-    return [one for n, one in enumerate(due) if n >= last.get(_track(one), 0)]
+    worst: dict[tuple[str, ...], Severity] = {}
+    for one in due:
+        worst[_track(one)] = min(one.change.severity, worst.get(_track(one), one.change.severity), key=rank)
+    return [_at_worst(one, worst) for n, one in enumerate(due) if n >= last.get(_track(one), 0)]
+
+
+def _at_worst(one: ChangeDue, worst: Mapping[tuple[str, ...], Severity]) -> ChangeDue:
+    """What keeps changing is as severe as the worst of the steps that it stands for."""
+    if how_of(one) != "flapping" or worst[_track(one)] == one.change.severity:
+        return one
+    return replace(one, change=replace(one.change, severity=worst[_track(one)]))
 
 
 def _track(one: ChangeDue) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def flapping(items: list[Item]) -> Iterable[Section]:
     """Told once: how often it has changed, what it is now, and when it is told of again."""
     whose = _whose(items)
     title = f"{whose}: {_fields(items)} keep changing" if items[1:] else f"{whose} keeps {_doing(items[0].change)}"
-    later = Span(f"Told again once it has been the same for {_stable(items)}; all of it is recorded: ")
+    later = Span(f"Told again once it has been the same for {_stable(items)}, if not as here: ")
     blocks = (*touched(items), *_said(items, _restless), Paragraph((later, code(_command(items)))))
     yield section("flapping", "🌀", title, items, *blocks)
 
@@ -89,11 +89,13 @@ def settled(items: list[Item]) -> Iterable[Section]:
 
 
 def _restless(item: Item) -> tuple[Span, ...]:
-    return (*_what(item.change), Span(f" changed {_times(item)}; it is now "), *_now(item.change))
+    did = "came and went" if item.change.kind in PRESENCE else "changed"
+    return (*_what(item.change), Span(f" {did} {_times(item)}; it is now "), *_now(item.change))
 
 
 def _at_rest(item: Item) -> tuple[Span, ...]:
-    return (*_what(item.change), Span(" is "), *_now(item.change), Span(f", after it changed {_times(item)}"))
+    did = "came and went" if item.change.kind in PRESENCE else "changed"
+    return (*_what(item.change), Span(" is "), *_now(item.change), Span(f", after it {did} {_times(item)}"))
 
 
 def _said(items: list[Item], say: Saying) -> Iterable[Block]:
@@ -138,7 +140,7 @@ def _in(change: Change) -> str:
 
 
 def _what(change: Change) -> tuple[Span, ...]:
-    return (Span("Whether it is listed"),) if change.kind in PRESENCE else (code(_place(change)),)
+    return (Span("The model"),) if change.kind in PRESENCE else (code(_place(change)),)
 
 
 def _place(change: Change) -> str:
@@ -149,7 +151,7 @@ def _place(change: Change) -> str:
 def _now(change: Change) -> tuple[Span, ...]:
     """What it is now; where that is no plain value, the last change."""
     if change.kind in PRESENCE:
-        return (Span("no" if change.kind == "model.removed" else "yes"),)
+        return (Span("gone" if change.kind == "model.removed" else "there"),)
     if change.kind.startswith("credits.band.") and change.after is not MISSING:
         known = credits.read_band(change.after).form == "ok"
         return (Span(f"{wording.price_text(change.after)}{' credits' if known else ''}"),)

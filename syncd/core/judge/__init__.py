@@ -101,10 +101,12 @@ def _good(reading: Good, changes: tuple[Change, ...], case: Case) -> News:
 
 
 def _remembering(changes: Iterable[Change], context: Context) -> Context:
-    """The past of every path is asked for once, however many changes there are."""
+    """What happened before is asked for once, however many changes there are."""
     pointers = {change.pointer for change in changes} | {held.change.pointer for held in context.held}
-    known = context.past(pointers) if pointers else {}
-    return replace(context, past=lambda _: known)
+    back = {change.slug or "" for change in changes if change.kind == "model.returned"}
+    past = context.past(pointers) if pointers else {}
+    told = context.removal_told(back) if back else {}
+    return replace(context, past=lambda _: past, removal_told=lambda _: told)
 
 
 def _changes(
@@ -115,10 +117,10 @@ def _changes(
 ) -> tuple[tuple[NewChange, ...], tuple[HoldStep, ...]]:
     if not case.context.has_baseline:
         return (_baseline(reading, case),), ()
-    removals = tuple(holds.steps(reading, changes, case))
+    removals = tuple(holds.steps(reading, changes, case, suspicious=found is not None))
     certain = {step.id for step in removals if step.state in ("announced", "recorded")}
     gone = {held.change.slug or "" for held in case.context.held if held.id in certain}
-    fresh = tuple(_verdicts(changes, case, suspect=found is not None))
+    fresh = tuple(_verdicts(changes, case, found))
     return fresh, (*removals, *toggles.steps(changes, gone, case))
 
 
@@ -130,15 +132,15 @@ def _baseline(reading: Good, case: Case) -> NewChange:
     return NewChange(first, "baseline", tell_in(case, first))
 
 
-def _verdicts(changes: tuple[Change, ...], case: Case, *, suspect: bool) -> Iterable[NewChange]:
+def _verdicts(changes: tuple[Change, ...], case: Case, found: Suspicion | None) -> Iterable[NewChange]:
     already_held = {held.change.slug for held in case.context.held if held.is_removal}
     for change in changes:
-        if toggles.undone(change, case):
-            yield NewChange(change, "retracted")
+        if (undone := toggles.undone(change, case)) is not None:
+            yield undone
         elif change.kind != "model.removed":
             yield toggles.told(change, case)
         elif change.slug not in already_held:
-            yield holds.held_back(change, case, suspect=suspect)
+            yield holds.held_back(change, case, found)
 
 
 # --- a failed one --------------------------------------------------------------------------------------------------
@@ -148,15 +150,15 @@ def _failed(reading: Failed, case: Case) -> News:
     if isinstance(reading, Refused) and reading.why in ACCESS:
         # The vendor was reached, so the key no longer belongs to an outage.
         reached = conditions.recoveries(case, [conditions.UNREACHABLE])
-        opened, replaced = conditions.access_lost(reading, case)
-        return News(outcome(reading), _refused(reading), 0, openings=opened, edits=(*reached, *replaced))
+        opened = conditions.access_lost(reading, case)
+        return News(outcome(reading), _refused(reading), 0, openings=opened, edits=reached)
     failures = case.context.failures + 1
-    if failures < FAILURES_TO_TELL:
+    # A key that the vendor refused stays refused until a good poll says otherwise. It is asked so rarely that an outage
+    # which it belonged to would seem to last for hours longer.
+    if failures < FAILURES_TO_TELL or case.context.state in ACCESS:
         return News(outcome(reading), case.context.state, failures)
     opened, edits = conditions.unreachable(reading, case)
-    # A key that the vendor refused stays refused until a good poll says otherwise.
-    state: KeyState = case.context.state if case.context.state in ACCESS else "unreachable"
-    return News(outcome(reading), state, failures, openings=opened, edits=edits)
+    return News(outcome(reading), "unreachable", failures, openings=opened, edits=edits)
 
 
 def _refused(reading: Refused) -> KeyState:

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Final
 
 from syncd.core.canon import Json
-from syncd.core.judge.telling import besides, tell_again, tell_condition
+from syncd.core.judge.telling import tell_again, tell_condition
 from syncd.core.judge.values import Case, ConditionEdit, OpenCondition, Opening
 from syncd.core.reading import Failed, Refused, Why, explain, facts_of
-from syncd.core.routing import Announcement, KeyFacts
+from syncd.core.routing import KeyFacts
 
 UNREACHABLE: Final = "vendor.unreachable"
 
@@ -59,25 +59,14 @@ def retired(condition: OpenCondition, key: str, now: datetime) -> ConditionEdit 
     return ConditionEdit(condition.id, detail, closed=not rest, announcements=told if over else (), revisions=told)
 
 
-def access_lost(reading: Refused, case: Case) -> tuple[tuple[Opening, ...], tuple[ConditionEdit, ...]]:
-    """The key's own condition, unless it is open already. It takes the place of another refusal's."""
+def access_lost(reading: Refused, case: Case) -> tuple[Opening, ...]:
+    """The key's own condition, unless it is open already. Beside another refusal's: a good poll ends them all.
+
+    One that ended when the next one began would begin anew wherever the vendor's answer swings between two.
+    """
     kind = ACCESS_KINDS[reading.why]
-    refusals = [condition for condition in case.context.open if condition.kind in ACCESS_KINDS.values()]
-    if any(condition.kind == kind for condition in refusals):
-        return (), ()
-    # Who heard of the other one hears how that went on.
-    heard = tuple(one for refusal in refusals for one in refusal.told)
-    told = besides(tell_condition(kind, case), tell_again(heard, case.now))
-    return (_access_opening(kind, reading, case, told),), tuple(_replaced(one, kind, case.now) for one in refusals)
-
-
-def _replaced(condition: OpenCondition, by: str, now: datetime) -> ConditionEdit:
-    """Access is not back, so that is not told; the message of the earlier refusal is brought up to date."""
-    detail = {**condition.detail, "keys": {}, "recovered": list(condition.detail.get("keys", {})), "replaced_by": by}
-    return ConditionEdit(condition.id, detail, closed=True, revisions=tell_again(condition.told, now))
-
-
-def _access_opening(kind: str, reading: Refused, case: Case, told: tuple[Announcement, ...]) -> Opening:
+    if any(condition.kind == kind for condition in case.context.open):
+        return ()
     facts = reading.facts
     detail = {
         "code": facts.code,
@@ -88,7 +77,7 @@ def _access_opening(kind: str, reading: Refused, case: Case, told: tuple[Announc
         "fingerprint": case.key.fingerprint,
         "keys": {case.key.name: "failing"},
     }
-    return Opening(kind, f"key:{case.key.name}", detail, told)
+    return (Opening(kind, f"key:{case.key.name}", detail, tell_condition(kind, case)),)
 
 
 def unreachable(reading: Failed, case: Case) -> tuple[tuple[Opening, ...], tuple[ConditionEdit, ...]]:

@@ -19,21 +19,25 @@ from typing import Final
 from syncd.core.canon import Json
 from syncd.core.changes import Change
 from syncd.core.judge import toggles
-from syncd.core.judge.listings import PROOF, SUSPECT, is_suspect
+from syncd.core.judge.listings import PROOF, SUSPECT, Suspicion, is_suspect, named
 from syncd.core.judge.telling import besides, state_of, tell_again, tell_in
 from syncd.core.judge.values import Case, Held, HoldStep, NewChange
 from syncd.core.reading import Good, Listing, Same
 
 
-def held_back(change: Change, case: Case, *, suspect: bool) -> NewChange:
-    """A removal that is seen for the first time."""
-    if suspect:
-        # The condition tells of it, and names the requests.
-        return NewChange(replace(change, detail={**change.detail, SUSPECT: True}), "held")
-    if _is_certain(1, timedelta(0), case, suspect=False):
+def held_back(change: Change, case: Case, found: Suspicion | None) -> NewChange:
+    """A removal that is seen for the first time. `found` is what is suspicious about the listing."""
+    if found is None and _is_certain(1, timedelta(0), case, suspect=False):
         return toggles.told(change, case)
-    told = tell_in(case, change) if change.affects and not _keeps_blinking(change, case) else ()
-    return NewChange(change, "held", unconfirmed=tuple(one for one in told if one.state == "queued"))
+    # A suspicious listing is told of as such, with the requests; once it has been, only more of them are news.
+    users = set(change.affects) - (named(found, case) if found is not None else set())
+    told = tell_in(case, change) if users and not _keeps_blinking(change, case) else ()
+    unconfirmed = tuple(one for one in told if one.state == "queued")
+    return NewChange(_suspected(change) if found is not None else change, "held", unconfirmed=unconfirmed)
+
+
+def _suspected(change: Change) -> Change:
+    return replace(change, detail={**change.detail, SUSPECT: True})
 
 
 def _keeps_blinking(change: Change, case: Case) -> bool:
@@ -42,13 +46,16 @@ def _keeps_blinking(change: Change, case: Case) -> bool:
     return sum(one.state == "retracted" for one in past) >= toggles.MANY - 1
 
 
-def steps(reading: Good, changes: tuple[Change, ...], case: Case) -> Iterable[HoldStep]:
-    """What this listing makes of every removal that is held."""
+def steps(reading: Good, changes: tuple[Change, ...], case: Case, *, suspicious: bool = False) -> Iterable[HoldStep]:
+    """What this listing makes of every removal that is held. One that is suspicious makes it suspect, no more."""
     removals = [held for held in case.context.held if held.is_removal]
     fresh = {change.slug: change for change in changes if change.kind == "model.removed"} if removals else {}
     for held in removals:
         found = fresh.get(held.change.slug)
-        yield _step(held, _learned(held.change, found, reading), reading, case)
+        learned = _learned(held.change, found, reading)
+        if suspicious and found is not None and not is_suspect(held.change):
+            learned = _suspected(learned or held.change)
+        yield _step(held, learned, reading, case)
 
 
 def _step(held: Held, learned: Change | None, reading: Good, case: Case) -> HoldStep:
@@ -58,7 +65,7 @@ def _step(held: Held, learned: Change | None, reading: Good, case: Case) -> Hold
     complete = reading.complete if isinstance(reading, Same) else reading.catalog.complete
     polls = held.polls + 1 if complete else held.polls
     waited = case.now - held.detected_at
-    if not complete or not _is_certain(polls, waited, case, suspect=is_suspect(held.change)):
+    if not complete or not _is_certain(polls, waited, case, suspect=is_suspect(learned or held.change)):
         return HoldStep(held.id, "held", polls, learned=learned)
     return _confirmed(held, learned, polls, case)
 

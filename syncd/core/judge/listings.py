@@ -52,29 +52,37 @@ def suspicion(reading: Good, changes: tuple[Change, ...], case: Case) -> Suspici
     if not reading.catalog.complete:
         return Suspicion("incomplete", 0, listed)
     gone = [change for change in changes if change.kind == "model.removed"]
+    # What went missing before, and one by one, is no part of a sudden drop.
+    earlier = {held.change.slug for held in case.context.held if held.is_removal and not is_suspect(held.change)}
+    lost = [change for change in gone if change.slug not in earlier]
     new = sum(change.kind in ("model.added", "model.returned") for change in changes)
     known = listed - new + len(gone)
-    why = _why(len(gone), known, new, listed, case)
-    requests = tuple(dict.fromkeys(name for change in gone for name in change.affects))
-    return None if why is None else Suspicion(why, len(gone), known, requests)
+    # Half of all that either of the two lists: it may well be another account's.
+    other = case.context.rotated and 2 * (len(gone) + new) >= known + new
+    why: Why | None = "rotated" if other and gone else _why(len(lost), known, listed, case)
+    requests = tuple(dict.fromkeys(name for change in lost for name in change.affects))
+    return None if why is None else Suspicion(why, len(lost), known, requests)
 
 
-def _why(missing: int, known: int, new: int, listed: int, case: Case) -> Why | None:
-    if not missing:
+def _why(lost: int, known: int, listed: int, case: Case) -> Why | None:
+    if not lost:
         return None
     if not listed:
         return "emptied"
-    if missing >= case.policy.drop_count and missing >= case.policy.drop_share * Decimal(known):
-        return "drop"
-    # Half of all that either of the two lists: it may well be another account's.
-    if case.context.rotated and 2 * (missing + new) >= known + new:
-        return "rotated"
-    return None
+    return "drop" if lost >= case.policy.drop_count and lost >= case.policy.drop_share * Decimal(known) else None
 
 
 def is_suspect(change: Change) -> bool:
     """Whether the removal was found in a suspicious listing."""
     return change.detail.get(SUSPECT) is True
+
+
+def named(found: Suspicion | None, case: Case) -> frozenset[str]:
+    """The saved requests that the message of the condition names, or will."""
+    current = next((c for c in case.context.open if c.kind == SUSPICIOUS), None)
+    if current is not None:
+        return frozenset(current.detail.get("requests", ()))
+    return frozenset() if found is None else frozenset(found.requests)
 
 
 # --- the condition -------------------------------------------------------------------------------------------------
@@ -118,8 +126,23 @@ def _edit(
     confirmed += detail.get("confirmed", 0)
     clean = 0 if found or missing else detail.get("clean", 0) + 1
     closed = clean >= PROOF or (confirmed > 0 and not missing)
-    learned = {**detail, "clean": clean, **({"confirmed": confirmed} if confirmed else {})}
+    worse = _worse(found, detail)
+    learned = {**detail, **worse, "clean": clean, **({"confirmed": confirmed} if confirmed else {})}
+    told = tell_again(current.told, now)
     if closed:
-        told = tell_again(current.told, now)
         return ConditionEdit(current.id, learned, closed=True, announcements=told, revisions=told)
-    return ConditionEdit(current.id, learned, closed=False) if learned != detail else None
+    if learned == detail:
+        return None
+    return ConditionEdit(current.id, learned, closed=False, revisions=told if worse else ())
+
+
+def _worse(found: Suspicion | None, known: Mapping[str, Json]) -> dict[str, Json]:
+    """What a listing adds to the trouble there is: more is missing, or more requests are in doubt."""
+    if found is None or found.why == "incomplete":
+        return {}
+    requests = list(dict.fromkeys([*known.get("requests", []), *found.requests]))
+    if found.missing <= known.get("missing", 0) and requests == known.get("requests", []):
+        return {}
+    most = found if found.missing > known.get("missing", 0) else None
+    facts = {} if most is None else {"why": most.why, "missing": most.missing, "of": most.known}
+    return {**facts, **({"requests": requests} if requests else {})}

@@ -48,9 +48,10 @@ def told(
     last = steps[-1] if steps else None
     if last is not None and _restless(last, since or case.now) and not _is_news(change, steps):
         marked = _marked(change, last)
+        settled = _settled(marked, usual, case)
         if since is not None and _is_stable(since, case.now):
-            return _settled(marked, usual, case)
-        return NewChange(marked, "held") if _wanted(usual) else NewChange(marked, "recorded", usual)
+            return settled
+        return replace(settled, state="held", announcements=()) if settled.state == "announced" else settled
     lately = _since_it_settled(steps)
     if len(lately) + 1 >= MANY and _wanted(usual) and _swings(change, lately):
         return NewChange(_noticed(change, lately), "announced", usual)
@@ -59,13 +60,19 @@ def told(
         where = besides(where, usual) if change.severity == "breaking" else where
         return NewChange(_with(change, REVERTS, last.id), state_of(where), where)
     if change.kind == "model.returned":
-        usual = besides(usual, tell_again(case.context.removal_told(change.slug or ""), case.now))
+        slug = change.slug or ""
+        usual = besides(usual, tell_again(case.context.removal_told([slug]).get(slug, ()), case.now))
     return NewChange(change, state_of(usual), usual)
 
 
-def undone(change: Change, case: Case) -> bool:
-    """Whether it only takes back a change that is held: then there is nothing to tell of either."""
-    return any(_undoes(change, held.change) for held in _waiting_out(case))
+def undone(change: Change, case: Case) -> NewChange | None:
+    """It only takes back a change that is held: then there is nothing to tell of either. Else None."""
+    taken_back = next((held for held in _waiting_out(case) if _undoes(change, held.change)), None)
+    if taken_back is None:
+        return None
+    # It is one more step of what flaps, all the same.
+    again = FLAPPING in taken_back.change.detail
+    return NewChange(_with(change, FLAPPING, _counted(taken_back.change)) if again else change, "retracted")
 
 
 def steps(changes: Iterable[Change], gone: Collection[str], case: Case) -> Iterable[HoldStep]:
@@ -177,8 +184,12 @@ def _noticed(change: Change, lately: Sequence[Past]) -> Change:
 
 def _marked(change: Change, last: Past) -> Change:
     """One more of what was noticed."""
-    before = last.change.detail[FLAPPING]
-    return _with(change, FLAPPING, {**before, "times": before["times"] + 1, "notice": before.get("notice", last.id)})
+    return _with(change, FLAPPING, {"notice": last.id, **_counted(last.change)})
+
+
+def _counted(last: Change) -> dict[str, Json]:
+    before = last.detail[FLAPPING]
+    return {**before, "times": before["times"] + 1}
 
 
 def _with(change: Change, name: str, value: Json) -> Change:

@@ -90,8 +90,8 @@ class Context:
     `failures` counts the failed polls in a row before this one. `stale` tells that an answer to a later request has
     been applied already. `digest` addresses the last observed state. `rotated` tells that the key's secret changed
     since. `past` gives the changes of the last day by path (a JSON Pointer), the oldest first, `told_of` who heard of a
-    change, and `removal_told` who heard last that a model was removed. `wallet` is what the account holds, None where
-    this answer shows nothing new.
+    change, and `removal_told` who heard last that each of these models was removed. `wallet` is what the account holds,
+    None where this answer shows nothing new.
     """
 
     key: KeyFacts
@@ -106,7 +106,7 @@ class Context:
     told_band: Callable[[str, str], Band | None] = lambda _slug, _destination: None
     past: Callable[[Iterable[str]], Mapping[str, tuple[Past, ...]]] = lambda _pointers: {}
     told_of: Callable[[int], Heard] = lambda _change: ()
-    removal_told: Callable[[str], Heard] = lambda _slug: ()
+    removal_told: Callable[[Iterable[str]], Mapping[str, Heard]] = lambda _slugs: {}
     wallet: Wallet | None = None
 
 

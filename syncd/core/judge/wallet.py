@@ -80,10 +80,10 @@ def _end(wallet: Wallet, current: OpenCondition, case: Case, *, over: bool) -> C
     """It is over; or nothing is watched any more, which is no news."""
     keys = list(current.detail.get("keys", {}))
     how = {"recovered": keys} if over else {"retired": [*current.detail.get("retired", []), *keys]}
-    passing = {*_holdings(wallet), "burn", "days", "requests"}
+    passing = {*holdings(wallet), "burn", "days", "requests"}
     lasting = {name: value for name, value in current.detail.items() if name not in passing}
     told = tell_again(current.told, case.now)
-    detail = {**lasting, **_holdings(wallet), "keys": {}, **how}
+    detail = {**lasting, **holdings(wallet), "keys": {}, **how}
     return ConditionEdit(current.id, detail, closed=True, announcements=told if over else (), revisions=told)
 
 
@@ -149,7 +149,7 @@ def _detail(wallet: Wallet, lead: Level, keys: Mapping[str, Json], requests: _Re
         "account": wallet.account,
         "keys": dict(keys),
         "why": lead.why,
-        **_holdings(wallet),
+        **holdings(wallet),
         "below": plain(lead.below),
         "rearm": lead.rearm,
         "unit": lead.unit,
@@ -157,8 +157,8 @@ def _detail(wallet: Wallet, lead: Level, keys: Mapping[str, Json], requests: _Re
     }
 
 
-def _holdings(wallet: Wallet) -> dict[str, Json]:
-    """What is left, and what is known of how long it lasts."""
+def holdings(wallet: Wallet) -> dict[str, Json]:
+    """What is left, and what is known of how long it lasts: "left", "burn" and "days"."""
     rate, days = burn(wallet), days_left(wallet)
     return {
         "left": plain(wallet.balance),
