@@ -266,6 +266,7 @@ def home(tmp_path: Path, vendor: SimulatedVendor, emulator: Emulator) -> Home:
 
 def route_to(home: Home, emulator: Emulator, channel: str) -> None:
     slack = f'[slack]\ntoken = "env:SLACK_BOT_TOKEN"\napi_url = "{emulator.url}"\n'
+    slack += '[detection]\nconfirm_removal = { polls = 2, after = "0s" }\n'
     home.configure("prod", routes=f'{slack}[[routes]]\nname = "everything"\nto = "slack:{channel}"\n', interval="1s")
 
 
@@ -331,11 +332,12 @@ def test_the_daemon_tells_in_slack_what_changed(emulator, home, told):
 
 
 def test_a_message_about_what_is_over_says_so_and_its_thread_does(emulator, home, told):
-    with home.daemon():
+    with home.daemon() as daemon:
         until(lambda: knows_its_models(home))
         home.account("prod").answer = vendors.always(vendors.KEY_REVOKED)
         until(lambda: told("KEY_REVOKED"))
         home.account("prod").answer = None
+        daemon.send(signal.SIGUSR1)  # a key that is refused is asked again only after a while
         # An end waits a while for others that end soon after.
         until(lambda: "edited" in told("KEY_REVOKED")[0] and told("KEY_REVOKED")[0].get("reply_count") == 1, 60)
     (message,) = told("KEY_REVOKED")
