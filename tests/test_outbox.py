@@ -453,7 +453,7 @@ def test_conditions_are_read_at_once_however_many_are_due(mail: Mail):
     writer = mail.watch.store._writer
     sa.event.listen(writer, "before_cursor_execute", lambda *args: asked.append(args[2]))
     mail.outbox().step()
-    assert sum(one.startswith("SELECT") and "FROM conditions" in one for one in asked) == 1
+    assert sum(one.startswith("SELECT") and "conditions.detail" in one for one in asked) == 1
     text = as_text(mail.console.messages[0])
     assert "12 keys are rejected (401)" in text
     assert re.search(r"key-00 · .* · over$", text, re.MULTILINE)  # one line tells both
