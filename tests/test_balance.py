@@ -31,6 +31,7 @@ from syncd.core.catalog import Listed
 from syncd.core.changes import Change
 from syncd.core.compose import ChangeDue, ConditionDue, compose
 from syncd.core.judge import Context, Judgement, OpenCondition, retired
+from syncd.core.judge.values import Case
 from syncd.core.judge.wallet import wallet_news
 from syncd.core.message import as_text
 from syncd.core.requests import SavedRequest
@@ -204,7 +205,7 @@ class Account:
         open_ = () if self.open is None else (self.open,)
         policy = Judgement(routes=self.routes, record_only=self.record_only, credits=self.credits)
         context = Context(key, "ok", 0, has_baseline=True, digest="d", open=open_, wallet=wallet)
-        opened, edits = wallet_news(context, policy, NOW)
+        opened, edits = wallet_news(Case(context, policy, NOW))
         said: list[str] = []
         for opening in opened:
             assert (opening.kind, opening.subject) == ("balance.low", "account:acme")
@@ -443,7 +444,7 @@ def test_a_threshold_that_moved_is_told_as_it_is_now():
 
 def test_without_a_new_balance_there_is_nothing_to_judge():
     context = Context(PROD, "ok", 0, has_baseline=True, digest="d")
-    assert wallet_news(context, Judgement(routes=(EVERYTHING,), credits=LOW), NOW) == ((), ())
+    assert wallet_news(Case(context, Judgement(routes=(EVERYTHING,), credits=LOW), NOW)) == ((), ())
 
 
 @given(st.lists(st.tuples(st.integers(-100, 3000), st.booleans()), max_size=60))

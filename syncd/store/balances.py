@@ -87,6 +87,14 @@ _LATEST: Final = (
 )
 
 
+# Built once, because every poll whose balance moved runs it.
+_CONTINUE: Final = (
+    update(balance_days)
+    .where(balance_days.c.account == bindparam("its_account"), balance_days.c.day == bindparam("its_day"))
+    .values({name: bindparam(f"new_{name}") for name in ("last", "min", "max", "spent", "last_at")})
+)
+
+
 def observe(connection: Connection, account: str, balance: Amount, at: datetime) -> bool:
     """Add the balance to its day, unless a later one is there. What it fell by since it was seen last was spent."""
     row = connection.execute(_LATEST, {"account": account, "most": 1}).one_or_none()
@@ -112,15 +120,14 @@ def _begin(connection: Connection, account: str, now: Decimal, spent: Decimal, a
 
 
 def _continue(connection: Connection, row: Row[Any], now: Decimal, spent: Decimal, at: datetime) -> None:
-    same = balance_days.c.account == row.account, balance_days.c.day == row.day
     values = {
-        "last": now,
-        "min": min(_exact(row.min), now),
-        "max": max(_exact(row.max), now),
-        "spent": _exact(row.spent) + spent,
-        "last_at": at,
+        "new_last": now,
+        "new_min": min(_exact(row.min), now),
+        "new_max": max(_exact(row.max), now),
+        "new_spent": _exact(row.spent) + spent,
+        "new_last_at": at,
     }
-    connection.execute(update(balance_days).where(*same).values(values))
+    connection.execute(_CONTINUE, {"its_account": row.account, "its_day": row.day, **values})
 
 
 def _day(at: datetime) -> str:

@@ -86,7 +86,7 @@ def _good(reading: Good, changes: tuple[Change, ...], case: Case) -> News:
     found = listings.suspicion(reading, changes, case)
     fresh, steps = _changes(reading, changes, found, case)
     suspected, doubts = listings.suspicions(found, fresh, steps, case)
-    poor, wallets = wallet_news(case.context, case.policy, case.now)
+    poor, wallets = wallet_news(case)
     digest = reading.digest if isinstance(reading, Same) else reading.catalog.digest
     return News(
         "unchanged" if digest == case.context.digest else "changed",
@@ -134,8 +134,9 @@ def _baseline(reading: Good, case: Case) -> NewChange:
 
 def _verdicts(changes: tuple[Change, ...], case: Case, found: Suspicion | None) -> Iterable[NewChange]:
     already_held = {held.change.slug for held in case.context.held if held.is_removal}
+    waiting = toggles.waiting(case)
     for change in changes:
-        if (undone := toggles.undone(change, case)) is not None:
+        if (undone := toggles.undone(change, waiting)) is not None:
             yield undone
         elif change.kind != "model.removed":
             yield toggles.told(change, case)

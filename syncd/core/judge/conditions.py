@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
-from syncd.core.canon import Json
 from syncd.core.judge.telling import tell_again, tell_condition
 from syncd.core.judge.values import Case, ConditionEdit, OpenCondition, Opening
 from syncd.core.reading import Failed, Refused, Why, explain, facts_of
@@ -81,28 +80,19 @@ def access_lost(reading: Refused, case: Case) -> tuple[Opening, ...]:
 
 
 def unreachable(reading: Failed, case: Case) -> tuple[tuple[Opening, ...], tuple[ConditionEdit, ...]]:
-    """The condition of the key's address: it opens, or the key joins the open one."""
-    detail = {"code": facts_of(reading).code, "status": facts_of(reading).status, "what": explain(reading)}
-    return shared(UNREACHABLE, f"url:{case.key.base_url}", {**detail, "keys": {}}, case)
-
-
-def shared(
-    kind: str, subject: str, detail: Mapping[str, Json], case: Case
-) -> tuple[tuple[Opening, ...], tuple[ConditionEdit, ...]]:
-    """A condition that several keys may be in: the key opens it, or joins it. Nobody is told of its beginning twice."""
+    """The condition of the key's address: it opens, or the key joins the open one. Nobody is told of it twice."""
     name = case.key.name
-    told = tell_condition(kind, case)
-    current = next((c for c in case.context.open if (c.kind, c.subject) == (kind, subject)), None)
+    told = tell_condition(UNREACHABLE, case)
+    subject = f"url:{case.key.base_url}"
+    current = next((c for c in case.context.open if (c.kind, c.subject) == (UNREACHABLE, subject)), None)
     if current is None:
-        return (Opening(kind, subject, {**detail, "keys": {name: "failing"}}, told),), ()
+        facts = {"code": facts_of(reading).code, "status": facts_of(reading).status, "what": explain(reading)}
+        return (Opening(UNREACHABLE, subject, {**facts, "keys": {name: "failing"}}, told),), ()
     if name in current.detail.get("keys", {}):
         return (), ()
     known = {destination for destination, _ in current.told}
     recovered = [other for other in current.detail.get("recovered", []) if other != name]
     joined = {**current.detail, "keys": {**current.detail.get("keys", {}), name: "failing"}, "recovered": recovered}
     new = tuple(one for one in told if one.destination not in known)
-    return (), (
-        ConditionEdit(
-            current.id, joined, closed=False, announcements=new, revisions=tell_again(current.told, case.now)
-        ),
-    )
+    revisions = tell_again(current.told, case.now)
+    return (), (ConditionEdit(current.id, joined, closed=False, announcements=new, revisions=revisions),)

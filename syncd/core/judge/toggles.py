@@ -12,7 +12,7 @@ nobody can judge anyway (a counter in a field that syncd does not know). Only pr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -47,32 +47,46 @@ def told(
     steps = _steps(change, case, itself)
     last = steps[-1] if steps else None
     if last is not None and _restless(last, since or case.now) and not _is_news(change, steps):
-        marked = _marked(change, last)
-        settled = _settled(marked, usual, case)
-        if since is not None and _is_stable(since, case.now):
-            return settled
-        return replace(settled, state="held", announcements=()) if settled.state == "announced" else settled
+        return _waited_out(_marked(change, last), usual, case, since)
     lately = _since_it_settled(steps)
-    if len(lately) + 1 >= MANY and _wanted(usual) and _swings(change, lately):
+    if len(lately) + 1 >= MANY and state_of(usual) == "announced" and not _is_news(change, lately):
         return NewChange(_noticed(change, lately), "announced", usual)
     if last is not None and change.kind not in _PRESENCE and _undoes(change, last.change) and last.state != "held":
-        where = _where_it_was_told(last, usual, case.now)
-        where = besides(where, usual) if change.severity == "breaking" else where
-        return NewChange(_with(change, REVERTS, last.id), state_of(where), where)
+        return _revert(change, last, usual, case.now)
     if change.kind == "model.returned":
         slug = change.slug or ""
         usual = besides(usual, tell_again(case.context.removal_told([slug]).get(slug, ()), case.now))
     return NewChange(change, state_of(usual), usual)
 
 
-def undone(change: Change, case: Case) -> NewChange | None:
-    """It only takes back a change that is held: then there is nothing to tell of either. Else None."""
-    taken_back = next((held for held in _waiting_out(case) if _undoes(change, held.change)), None)
-    if taken_back is None:
+def _waited_out(change: Change, usual: Iterable[Announcement], case: Case, since: datetime | None) -> NewChange:
+    """Held, unless it has held for long enough, or nobody would be told of it even then."""
+    settled = _settled(change, usual, case)
+    if settled.state == "recorded" or (since is not None and _is_stable(since, case.now)):
+        return settled
+    return NewChange(change, "held")
+
+
+def _revert(change: Change, last: Past, usual: Iterable[Announcement], now: datetime) -> NewChange:
+    """When the route would tell it, or with what it reverts where that still waits."""
+    times = {one.destination: one.not_before for one in usual}
+    where = tuple(replace(one, not_before=times.get(one.destination, max(now, one.not_before))) for one in last.told)
+    where = besides(where, usual) if change.severity == "breaking" else where
+    return NewChange(_with(change, REVERTS, last.id), state_of(where), where)
+
+
+def waiting(case: Case) -> Mapping[tuple[str, ...], Held]:
+    """What is waited out, by what goes back and forth."""
+    return {held.change.track: held for held in case.context.held if not held.is_removal}
+
+
+def undone(change: Change, waiting: Mapping[tuple[str, ...], Held]) -> NewChange | None:
+    """It only takes back a change that is waited out: then there is nothing to tell of either. Else None."""
+    held = waiting.get(change.track) if waiting else None
+    if held is None or not _undoes(change, held.change):
         return None
     # It is one more step of what flaps, all the same.
-    again = FLAPPING in taken_back.change.detail
-    return NewChange(_with(change, FLAPPING, _counted(taken_back.change)) if again else change, "retracted")
+    return NewChange(_with(change, FLAPPING, _counted(held.change)), "retracted")
 
 
 def steps(changes: Iterable[Change], gone: Collection[str], case: Case) -> Iterable[HoldStep]:
@@ -82,9 +96,9 @@ def steps(changes: Iterable[Change], gone: Collection[str], case: Case) -> Itera
     """
     changed = {change.track for change in changes}
     missing = {held.change.slug for held in case.context.held if held.is_removal}
-    for held in _waiting_out(case):
+    for track, held in waiting(case).items():
         slug = held.change.slug
-        if held.change.track in changed or slug in gone:
+        if track in changed or slug in gone:
             yield HoldStep(held.id, "retracted", held.polls)
         elif slug not in missing and _is_stable(held.detected_at, case.now):
             settled = _settled(held.change, tell_in(case, held.change), case)
@@ -96,10 +110,6 @@ def _settled(change: Change, usual: Iterable[Announcement], case: Case) -> NewCh
     notice = case.context.told_of(change.detail[FLAPPING]["notice"])
     where = besides(usual, tell_again(notice, case.now))
     return NewChange(change, state_of(where), where)
-
-
-def _waiting_out(case: Case) -> Iterable[Held]:
-    return (held for held in case.context.held if not held.is_removal)
 
 
 # --- what happened to the path before ------------------------------------------------------------------------------
@@ -128,10 +138,6 @@ def _since_it_settled(steps: Sequence[Past]) -> Sequence[Past]:
     return steps[flapped[-1] + 1 :] if flapped else steps
 
 
-def _swings(change: Change, steps: Sequence[Past]) -> bool:
-    return not _is_news(change, steps)
-
-
 def _is_news(change: Change, steps: Sequence[Past]) -> bool:
     """Whether it may break or cost something, and is nothing that was there before."""
     if change.severity not in ("breaking", "risky") or not change.decided:
@@ -158,19 +164,6 @@ def _side(change: Change, value: Json | Missing) -> Json | Missing:
 
 def _alike(a: Json | Missing, b: Json | Missing) -> bool:
     return a is b if a is MISSING or b is MISSING else same(a, b)
-
-
-# --- who is told ---------------------------------------------------------------------------------------------------
-
-
-def _wanted(usual: Iterable[Announcement]) -> bool:
-    return state_of(usual) == "announced"
-
-
-def _where_it_was_told(reverted: Past, usual: Iterable[Announcement], now: datetime) -> tuple[Announcement, ...]:
-    """When the route would tell it, or with what it reverts where that still waits."""
-    times = {one.destination: one.not_before for one in usual}
-    return tuple(replace(one, not_before=times.get(one.destination, max(now, one.not_before))) for one in reverted.told)
 
 
 # --- what is said of it --------------------------------------------------------------------------------------------

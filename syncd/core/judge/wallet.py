@@ -12,13 +12,12 @@ may differ by key: the condition remembers it by key, and no destination reads o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Final
 
 from syncd.core.balance import Level, Wallet, burn, days_left, levels, plain, rounded
 from syncd.core.canon import Json
 from syncd.core.judge.telling import tell_again, tell_condition
-from syncd.core.judge.values import Case, ConditionEdit, Context, Judgement, OpenCondition, Opening
+from syncd.core.judge.values import Case, ConditionEdit, Judgement, OpenCondition, Opening
 
 KIND: Final = "balance.low"
 
@@ -26,15 +25,13 @@ KIND: Final = "balance.low"
 _Requests = Mapping[str, Mapping[str, Json]]
 
 
-def wallet_news(
-    context: Context, policy: Judgement, now: datetime
-) -> tuple[tuple[Opening, ...], tuple[ConditionEdit, ...]]:
+def wallet_news(case: Case) -> tuple[tuple[Opening, ...], tuple[ConditionEdit, ...]]:
     """What a balance means: the condition of its account opens, learns something or closes."""
-    wallet = context.wallet
+    wallet = case.context.wallet
     if wallet is None:
         return (), ()
-    case, subject = Case(context, policy, now), f"account:{wallet.account}"
-    current = next((one for one in context.open if (one.kind, one.subject) == (KIND, subject)), None)
+    subject = f"account:{wallet.account}"
+    current = next((one for one in case.context.open if (one.kind, one.subject) == (KIND, subject)), None)
     if current is None:
         return tuple(_opening(wallet, subject, case)), ()
     return (), tuple(_step(wallet, current, case))
